@@ -37,17 +37,13 @@ TREATED = np.uint8(1)
 CLOSED = np.uint8(2)
 
 # (row step, column step) of the 16 directions: 4 sides, 4 corners, 8 knight's moves; row 0 is north.
-STEPS = np.array(
-    [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
-    + [(-2, 1), (-1, 2), (1, 2), (2, 1), (2, -1), (1, -2), (-1, -2), (-2, -1)],
-    dtype=np.int64,
-)
-# The two cells that an edge crosses between its ends, as steps. A knight's move crosses four cells for a quarter each; a
-# side or corner move crosses its two ends for a half each, written as the same four quarters.
-MIDDLE_1 = np.array(
-    [(0, 0)] * 8 + [(-1, 0), (0, 1), (0, 1), (1, 0), (1, 0), (0, -1), (0, -1), (-1, 0)],
-    dtype=np.int64,
-)
+SIDES_AND_CORNERS = [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
+KNIGHTS = [(-2, 1), (-1, 2), (1, 2), (2, 1), (2, -1), (1, -2), (-1, -2), (-2, -1)]
+STEPS = np.array(SIDES_AND_CORNERS + KNIGHTS, dtype=np.int64)
+# The two cells that an edge crosses between its ends, as steps. A knight's move crosses four cells for a quarter each;
+# a side or corner move crosses its two ends for a half each, written as the same four quarters.
+KNIGHTS_FIRST = [(-1, 0), (0, 1), (0, 1), (1, 0), (1, 0), (0, -1), (0, -1), (-1, 0)]
+MIDDLE_1 = np.array([(0, 0)] * 8 + KNIGHTS_FIRST, dtype=np.int64)
 MIDDLE_2 = STEPS - MIDDLE_1
 # A quarter of the edge's length and of its eastward and northward parts, in cells.
 QUARTER_LENGTH = (np.hypot(STEPS[:, 0], STEPS[:, 1]) / 4).astype(np.float32)

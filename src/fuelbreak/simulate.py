@@ -1,0 +1,62 @@
+"""Simulate: Monte-Carlo fires on one landscape, the class of the parallelization analysis this software came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fuelbreak import parallel
+from fuelbreak.landscape import Landscape, Plan
+from fuelbreak.scenarios import Fires, Purpose, Weather, fire_season
+from fuelbreak.spread import SpreadResult, make_world, spread
+
+
+class Simulate:
+    """Many fires on one landscape, on one core or on many, with the same result bit for bit.
+
+    Parameters
+    ----------
+    landscape : the demo landscape (50 x 50) if None
+    weather : one Weather, or a bank of equally likely ones; `fire_season()` if None
+    seed : of the fires; run k of `run_many_simulations` starts the same fires every time it is called
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape | None = None,
+        weather: Weather | Sequence[Weather] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.landscape = Landscape.demo(50, 50) if landscape is None else landscape
+        bank = fire_season() if weather is None else weather
+        self.weather: tuple[Weather, ...] = (bank,) if isinstance(bank, Weather) else tuple(bank)
+        self.seed = seed
+        self._workers = 1
+        self._world = make_world(self.landscape, self.weather)
+
+    @property
+    def workers(self) -> int:
+        """How many threads burn fires: 1 is the sequential fallback."""
+        return self._workers
+
+    def set_parallel_simulations(self, enabled: bool = True, max_workers: int | None = None) -> None:
+        """Burn fires on several cores.
+
+        Parameters
+        ----------
+        enabled : False returns to the sequential fallback
+        max_workers : threads; None takes every available core, since all fires stand in one flat list. Inside one of
+            several parallel environments use `parallel.nested_workers()`, a quarter of the cores.
+        """
+        self._workers = parallel.checked_workers(max_workers) if enabled else 1
+
+    def run_many_simulations(
+        self, n: int, max_duration: float = 60, plan: Plan | None = None, *, purpose: Purpose = "train"
+    ) -> SpreadResult:
+        """Burn n fires for at most `max_duration` minutes each, with the plan's firebreaks in place.
+
+        Returns the result of `spread`: arrival times, burned cells, burn probability, losses.
+        """
+        fires = Fires.draw(
+            self.landscape, n, self.seed, purpose=purpose, weather=self.weather, duration_min=max_duration
+        )
+        return spread(self.landscape, fires, plan, workers=self._workers, world=self._world)

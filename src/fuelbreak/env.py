@@ -197,15 +197,21 @@ def _frozen_demo(size: int) -> Landscape:
 def _bank(
     landscape: Landscape | None,
     weather: Weather | Sequence[Weather] | None,
+    num_simulations: int,
     max_duration: float,
     bank_size: int,
     fires_seed: int,
 ) -> tuple[Landscape, Fires]:
     """The landscape (the demo if None) and its bank of training fires."""
+    if not 1 <= num_simulations <= bank_size:
+        raise InputError(
+            f"num_simulations: an episode cannot sample {num_simulations} of a bank of {bank_size} fires; "
+            "give at least 1 and a larger bank_size"
+        )
     bank = fire_season() if weather is None else weather
     if landscape is None:
         weathers = (bank,) if isinstance(bank, Weather) else tuple(bank)
-        landscape = _frozen_demo(50) if weather is None else demo_landscape(50, 0, weathers, max_duration)
+        landscape = demo_landscape(50, 0, weathers, max_duration)
     return landscape, Fires.draw(landscape, bank_size, fires_seed, weather=bank, duration_min=max_duration)
 
 
@@ -267,7 +273,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         if render_mode not in (None, "rgb_array"):
             raise InputError(f"render_mode: {render_mode!r} is unknown; use rgb_array")
         self.render_mode = render_mode
-        landscape, fires = _bank(landscape, weather, max_duration, bank_size, fires_seed)
+        landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape = landscape
         self._episodes = Episodes(landscape, fires, 1, num_simulations, budget, obs)
         self.observation_space, self.action_space = _spaces(self._episodes)
@@ -382,7 +388,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, I8]):
             raise InputError(f"num_envs: {num_envs} environments cannot be run; give at least 1")
         self.num_envs, self.method = num_envs, parallel.checked_method(method)
         workers = parallel.checked_workers(max_workers)
-        landscape, fires = _bank(landscape, weather, max_duration, bank_size, fires_seed)
+        landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape, self.fires_per_episode = landscape, num_simulations
         # One row made here gives the spaces; sequential and threading keep all rows here.
         here = num_envs if method != "multiprocessing" else 1

@@ -1,7 +1,7 @@
 """Fire spread: arrival times of many fires, for one plan (`spread`) or for many growing plans (`Ensemble`).
 
-Allocates, checks and calls the kernels. Fire growth is minimum travel time on a 16-direction grid (Finney 2002, Canadian
-Journal of Forest Research 32:1420-1424), with the grid's own error on an ellipse calibrated away.
+Allocates, checks and calls the kernels. Fire growth is minimum travel time on a 16-direction grid (Finney 2002,
+Canadian Journal of Forest Research 32:1420-1424), with the grid's own error on an ellipse calibrated away.
 """
 
 from __future__ import annotations
@@ -370,7 +370,8 @@ def settle_buffer(
 ) -> Landscape:
     """A landscape with a buffer in which fires ignite and spread but nothing is treated and nothing counts.
 
-    Without it the map's edge would be a free fuel break. The default width is one expected fire length, at most 25 cells.
+    Without it the map's edge would be a free fuel break. The default width is one expected fire length, at most 25
+    cells.
 
     Parameters
     ----------
@@ -381,6 +382,30 @@ def settle_buffer(
         widest = make(MAX_BUFFER_CELLS)
         buffer_cells = min(MAX_BUFFER_CELLS, expected_fire_length_cells(widest, weathers, duration_min))
     return make(buffer_cells)
+
+
+def warm_up() -> None:
+    """Compile every kernel, or load it from the cache: tens of seconds once, then well under one."""
+    landscape = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
+    fires = Fires(ignitions=[(0, 0), (4, 4)], weather=Weather(), duration_min=30.0)
+    spread(landscape, fires, workers=1)
+    ensemble = Ensemble(landscape, fires)
+    ensemble.reset(0, np.arange(2))
+    ensemble.treat(np.array([12]))
+    ensemble.planes()
+
+
+def _check_memory(landscape: Landscape, fires: int) -> None:
+    """Refuse a run whose fire states cannot fit into memory, before it starts."""
+    import psutil
+
+    needed = fires * landscape.fuel_model.size * 5  # arrival f4 and parent i1
+    free = psutil.virtual_memory().available
+    if needed > 0.8 * free:
+        raise InputError(
+            f"memory: {fires} fires on {landscape.shape[0]} x {landscape.shape[1]} cells need "
+            f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer fires or a smaller window"
+        )
 
 
 class Ensemble:
@@ -411,7 +436,8 @@ class Ensemble:
         self.landscape, self.fires = landscape, fires
         self.episodes, self.fires_per_episode = episodes, fires_per_episode or len(fires)
         if self.fires_per_episode > len(fires):
-            raise InputError(f"fires: {self.fires_per_episode} a episode are wanted, the bank holds {len(fires)}")
+            raise InputError(f"fires: {self.fires_per_episode} an episode are wanted, the bank holds {len(fires)}")
+        _check_memory(landscape, episodes * self.fires_per_episode)
         self.world = make_world(landscape, fires.weather, stencil=stencil)
         self._workers = parallel.checked_workers(workers)
         self._burning = _burning(landscape, fires)
@@ -428,15 +454,19 @@ class Ensemble:
         self._duration, self._weight = np.ones(shape, np.float32), np.ones(shape)
         self._planes = np.zeros((episodes, _kernels.PLANES, cells))
         self.cells_solved = 0
+        # Base states are worth their memory when episodes come back to them.
         self._base: tuple[F4, npt.NDArray[np.int8], F8] | None = None
-        if len(fires) * cells * 5 <= BANK_LIMIT_BYTES:
-            self._base = self._solve_base(np.arange(len(fires)))
+        if self.fires_per_episode < len(fires) and len(fires) * cells * 5 <= BANK_LIMIT_BYTES:
+            self._base = (
+                np.empty((len(fires), cells), np.float32),
+                np.empty((len(fires), cells), np.int8),
+                np.empty(len(fires)),
+            )
+            self._solve(np.arange(len(fires)), *self._base)
 
-    def _solve_base(self, which: I8) -> tuple[F4, npt.NDArray[np.int8], F8]:
-        """Untreated states of fires of the bank."""
-        n, cells = len(which), len(self.world.value)
-        arrival, parent = np.empty((n, cells), np.float32), np.empty((n, cells), np.int8)
-        loss, settled, counter = np.empty(n), np.zeros(n, np.int64), np.zeros(1, np.int64)
+    def _solve(self, which: I8, arrival: F4, parent: npt.NDArray[np.int8], loss: F8) -> None:
+        """Write the untreated states of fires of the bank."""
+        settled, counter = np.zeros(len(which), np.int64), np.zeros(1, np.int64)
         burning = Burning(*(array[which] for array in self._burning))
 
         def work(worker: int) -> None:
@@ -455,18 +485,14 @@ class Ensemble:
 
         parallel.run_threads(work, self._workers)
         self.cells_solved += int(settled.sum())
-        return arrival, parent, loss
 
     def reset(self, episode: int, which: I8) -> None:
         """Start an episode anew: no breaks, and the bank's fires `which` (S,)."""
-        arrival, parent, loss = (
-            self._solve_base(which) if self._base is None else (self._base[0], self._base[1], self._base[2])
-        )
-        rows = np.arange(len(which)) if self._base is None else which
-        for s, row in enumerate(rows):
-            self._arrival[episode, s] = arrival[row]
-            self._parent[episode, s] = parent[row]
-        self._loss[episode] = loss[rows]
+        if self._base is None:
+            self._solve(which, self._arrival[episode], self._parent[episode], self._loss[episode])
+        else:
+            for own, base in zip((self._arrival, self._parent, self._loss), self._base, strict=True):
+                np.take(base, which, axis=0, out=own[episode])
         self._closed[episode], self._open_dirs[episode] = self.world.closed, self.world.open_dirs
         self._ignition[episode], self._weather[episode] = self._burning.ignition[which], self._burning.weather[which]
         self._duration[episode], self._weight[episode] = self._burning.duration_min[which], self.fires.weight[which]

@@ -1,0 +1,132 @@
+"""The judge: plans on fires that nothing was tuned on, as paired differences with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fuelbreak.errors import InputError
+from fuelbreak.landscape import Landscape, Plan
+from fuelbreak.scenarios import Fires
+from fuelbreak.spread import make_world, spread
+
+F8 = npt.NDArray[np.float64]
+
+NO_BREAKS = "no breaks"
+RESAMPLES = 4000
+CAVEAT = (
+    "The interval covers the sampling of fires only, not errors of fuels, weather or the fire model; "
+    "suppression is not modelled."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Losses of several plans on the same S fires.
+
+    names : of the plans, "no breaks" first
+    loss : (plans, S) f8 loss of each fire under each plan
+    weight : (S,) f8 of the fires
+    plans : by name, for their cost
+    fires_digest : of the fires that judged
+    """
+
+    names: tuple[str, ...]
+    loss: F8
+    weight: F8
+    plans: dict[str, Plan]
+    fires_digest: str
+    reached_edge_share: float
+
+    def loss_avoided(self, name: str) -> tuple[float, float, float]:
+        """Share of the untreated loss a plan avoids, 1 - sum L / sum L0: mean, low and high of its 95 % interval."""
+        return self._interval(self._shares()[self._row(name)])
+
+    def difference(self, a: str, b: str) -> tuple[float, float, float]:
+        """How much more loss plan a avoids than plan b on the same fires: mean, low and high of the 95 % interval."""
+        shares = self._shares()
+        return self._interval(shares[self._row(a)] - shares[self._row(b)])
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a plan: plan, units, loss_avoided, low, high, mean_loss, simulations, cells_solved, seconds."""
+        rows = []
+        for i, name in enumerate(self.names):
+            mean, low, high = self.loss_avoided(name)
+            plan = self.plans.get(name)
+            rows.append(
+                {
+                    "plan": name,
+                    "units": 0 if plan is None else len(plan.cells),
+                    "loss_avoided": mean,
+                    "low": low,
+                    "high": high,
+                    "mean_loss": float((self.loss[i] * self.weight).sum() / self.weight.sum()),
+                    "simulations": 0 if plan is None else plan.simulations,
+                    "cells_solved": 0 if plan is None else plan.cells_solved,
+                    "seconds": 0.0 if plan is None else plan.seconds,
+                }
+            )
+        return rows
+
+    def _row(self, name: str) -> int:
+        if name not in self.names:
+            raise InputError(f"scores: no plan is named {name!r}; there are {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def _shares(self) -> F8:
+        """Loss avoided (plans, 1 + RESAMPLES): on the fires themselves, then on bootstrap resamples of them.
+
+        Resamples are the same for all plans and calls, so differences are paired.
+        """
+        n = self.loss.shape[1]
+        drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+        counts = np.concatenate([np.ones((1, n)), drawn]) * self.weight
+        totals = self.loss @ counts.T
+        return np.asarray(1 - totals / np.where(totals[0] > 0, totals[0], 1.0)) * (totals[0] > 0)
+
+    @staticmethod
+    def _interval(shares: F8) -> tuple[float, float, float]:
+        low, high = np.quantile(shares[1:], [0.025, 0.975])
+        return float(shares[0]), float(low), float(high)
+
+
+def evaluate(
+    plans: Mapping[str, Plan], landscape: Landscape, fires: Fires, *, stencil: int = 16, workers: int | None = None
+) -> Scores:
+    """Judge plans on fires that none of them was chosen on.
+
+    Parameters
+    ----------
+    plans : by name; "no breaks" is added
+    fires : held-out fires, 2000 or more for an interval of a point or two
+
+    Raises
+    ------
+    InputError : a plan was chosen on these fires (same digest or same origin), or is for another grid
+    """
+    for name, plan in plans.items():
+        if fires.digest in plan.chosen_on or (fires.origin != "given" and fires.origin in plan.chosen_on):
+            raise InputError(
+                f"evaluate: plan {name!r} was chosen on these fires ({fires.origin}, digest {fires.digest}); "
+                "judge it on fires of purpose 'heldout'"
+            )
+        if name == NO_BREAKS:
+            raise InputError(f"evaluate: the name {NO_BREAKS!r} is kept for the untreated landscape; rename the plan")
+    world = make_world(landscape, fires.weather, stencil=stencil)
+    untreated = spread(landscape, fires, None, stencil=stencil, workers=workers, world=world)
+    losses = [untreated.loss]
+    losses += [
+        spread(landscape, fires, plan, stencil=stencil, workers=workers, world=world).loss for plan in plans.values()
+    ]
+    return Scores(
+        (NO_BREAKS, *plans),
+        np.stack(losses),
+        fires.weight,
+        dict(plans),
+        fires.digest,
+        untreated.reached_edge_share,
+    )

@@ -1,0 +1,543 @@
+"""Train a deep-Q agent to place fuel breaks: the configuration, THE loop, the agent as one more planner.
+
+Read `train` from top to bottom; everything it calls is one room below.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fuelbreak import parallel, planners
+from fuelbreak.env import Episodes, VectorizedFireEnv
+from fuelbreak.errors import InputError
+from fuelbreak.evaluate import Scores, evaluate
+from fuelbreak.formats import check_output_folder
+from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
+from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.spread import settle_buffer, warm_up
+
+if TYPE_CHECKING:
+    from fuelbreak.agents.dqn import DQN
+    from fuelbreak.agents.replay import Replay
+
+Say = Callable[[str, float, str], None]
+"""Told of progress: stage, share done (0 to 1), message."""
+
+
+class TrainConfig(BaseModel):
+    """Every setting of a training run, with its documented default; a JSON file may give any of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    landscape: str | None = Field(None, description="8-band GeoTIFF or folder of rasters; null is the demo landscape")
+    fuel_model: Literal["fbfm40", "fbfm13"] = Field("fbfm40", description="fuel layer to take where both are there")
+    window: tuple[int, int, int, int] | None = Field(None, description="area of interest: row, column, rows, columns")
+    grid_size: int = Field(50, ge=5, le=400, description="side of the demo landscape's area of interest, cells")
+    buffer_cells: int | None = Field(
+        None,
+        ge=0,
+        le=400,
+        description="cells around the area of interest; null is one expected fire length, at most 25",
+    )
+    crs: str | None = Field(None, description="coordinate system, such as EPSG:32611, where the landscape has none")
+    budget: float | str = Field(0.05, description="share of the treatable cells to treat, or a number of cells")
+
+    wind_speed_kmh: float = Field(25.0, ge=0, le=200, description="design wind at 10 m in the open")
+    wind_from_deg: float = Field(225.0, ge=0, le=360, description="where the design wind comes from, from grid north")
+    dead_1h_pct: float = Field(5.0, ge=1, le=300, description="1-h dead fuel moisture")
+    dead_10h_pct: float = Field(6.0, ge=1, le=300, description="10-h dead fuel moisture")
+    dead_100h_pct: float = Field(8.0, ge=1, le=300, description="100-h dead fuel moisture")
+    live_herb_pct: float = Field(60.0, ge=1, le=300, description="live herbaceous moisture")
+    live_woody_pct: float = Field(90.0, ge=1, le=300, description="live woody moisture")
+    foliar_pct: float = Field(100.0, ge=1, le=300, description="foliar moisture")
+    num_weathers: int = Field(16, ge=1, le=1000, description="weathers in the season's bank")
+    wind_direction_sd_deg: float = Field(30.0, ge=0, le=180, description="how far the wind turns over the season")
+    wind_speed_cv: float = Field(0.3, ge=0, le=2, description="how much the wind gusts over the season")
+
+    num_parallel_envs: int = Field(4, ge=1, le=4096, description="episodes that run side by side")
+    parallel_method: Literal["sequential", "threading", "multiprocessing"] = Field(
+        "multiprocessing", description="where they run"
+    )
+    max_workers: int | None = Field(None, ge=1, description="threads or processes for fires; null is every core")
+    torch_threads: int | None = Field(None, ge=1, description="threads of the learner; null is every core")
+    memory_simulations: int = Field(50, ge=1, description="fires that judge each episode")
+    fire_simulation_max_duration: float = Field(60.0, gt=0, description="minutes each fire may spread")
+    fire_bank_size: int = Field(2000, ge=1, description="training fires that episodes sample from")
+    planning_simulations: int = Field(500, ge=1, description="fires every method plans on in the end")
+    validation_simulations: int = Field(500, ge=1, description="fires that choose the best weights")
+    heldout_simulations: int = Field(2000, ge=1, description="fires that judge in the end")
+
+    num_episodes: int = Field(32, ge=0, description="episodes to train on, all environments together")
+    demonstration_episodes: int = Field(8, ge=0, description="episodes played by sequential DPV beforehand")
+    pretrain_steps: int = Field(200, ge=0, description="updates on demonstrations beforehand")
+    train_frequency: int = Field(1, ge=1, description="steps of all environments between updates")
+    learning_rate: float = Field(5e-4, gt=0, le=1)
+    gamma: float = Field(1.0, ge=0, le=1, description="1: the return is the share of loss avoided")
+    n_step: int = Field(5, ge=1, description="rewards summed before the network's own estimate takes over")
+    initial_epsilon: float = Field(0.1, ge=0, le=1, description="share of random units at first")
+    epsilon_min: float = Field(0.01, ge=0, le=1)
+    epsilon_decay: float = Field(
+        0.8, gt=0, le=1, description="epsilon is multiplied by it after each round of episodes"
+    )
+    batch_size: int = Field(32, ge=1)
+    buffer_size: int = Field(4000, ge=64, description="steps that the replay keeps, all environments together")
+    target_tau: float = Field(
+        0.01, gt=0, le=1, description="share of the weights that the target takes over per update"
+    )
+    demo_fraction: float = Field(0.25, ge=0, le=1, description="share of each batch that is demonstrations")
+    margin_weight: float = Field(0.1, ge=0, description="weight of the loss that pulls toward demonstrations")
+    network_width: int = Field(24, ge=4, le=256, description="channels of the network's hidden layers, a multiple of 4")
+    validation_frequency: int = Field(2, ge=1, description="rounds of episodes between validations")
+    checkpoint_frequency: int = Field(4, ge=1, description="rounds of episodes between checkpoints")
+    seed: int = Field(0, ge=0, lt=2**32)
+    output_dir: str = Field("runs", description="folder in which the run's own folder is made")
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _not_a_truth_value(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("give a share, a number or a text such as 5%")
+        return value
+
+    def weathers(self) -> tuple[Weather, ...]:
+        """The season's bank of weathers."""
+        design = Weather(**{name: getattr(self, name) for name in Weather.__dataclass_fields__})
+        return fire_season(
+            design,
+            weathers=self.num_weathers,
+            direction_sd_deg=self.wind_direction_sd_deg,
+            speed_cv=self.wind_speed_cv,
+        )
+
+
+def make_config(settings: dict[str, Any], source: str = "configuration") -> TrainConfig:
+    """Check settings: an unknown or impossible key is refused with the key, the reason and the nearest valid name."""
+    for key in settings:
+        if key not in TrainConfig.model_fields:
+            near = difflib.get_close_matches(key, TrainConfig.model_fields, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(TrainConfig.model_fields)}"
+            raise InputError(f"{source}: unknown key {key!r}; {hint}")
+    try:
+        config = TrainConfig(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = first["loc"][0]
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{source}: {key} = {first['input']!r}: {reason}") from error
+    if config.network_width % 4:
+        raise InputError(f"{source}: network_width = {config.network_width}: give a multiple of 4")
+    if config.memory_simulations > config.fire_bank_size:
+        raise InputError(
+            f"{source}: memory_simulations = {config.memory_simulations}: the bank holds "
+            f"fire_bank_size = {config.fire_bank_size} fires; give no more than that"
+        )
+    if config.n_step >= max(2, config.buffer_size // config.num_parallel_envs):
+        raise InputError(f"{source}: n_step = {config.n_step}: too long for buffer_size = {config.buffer_size}")
+    return config
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """The settings in a JSON file, unchecked."""
+    path = Path(path)
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the configuration ({error.strerror}); give a JSON file") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); mend it there") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: the configuration must be a JSON object of keys and values")
+    return settings
+
+
+def open_landscape(config: TrainConfig) -> Landscape:
+    """The run's landscape with its area of interest and buffer."""
+
+    def make(buffer_cells: int) -> Landscape:
+        if config.landscape is None:
+            return Landscape.demo(config.grid_size, config.grid_size, 0, buffer_cells=buffer_cells)
+        return Landscape.open(
+            config.landscape, fuel_model=config.fuel_model, window=config.window, buffer_cells=buffer_cells
+        )
+
+    duration = config.fire_simulation_max_duration
+    landscape = settle_buffer(make, config.weathers(), duration, config.buffer_cells)
+    return landscape if config.crs is None else with_crs(landscape, config.crs)
+
+
+def agent_plan(agent: DQN, landscape: Landscape, fires: Fires, budget: float | str) -> Plan:
+    """Let the agent place the whole budget, fires brought up to date after each unit, always its best guess."""
+    start = time.process_time()
+    world = Episodes(landscape, fires, 1, len(fires), budget, workers=parallel.available_cores())
+    world.reset([0], [0])
+    obs = np.empty((1, len(world.channels), *world.map_shape), np.float32)
+    cells = np.empty(world.budget, np.int64)
+    for i in range(world.budget):
+        world.observe(obs)
+        unit = int(agent.q_values(obs, world.action_mask()).argmax())
+        cells[i] = world.unit_cell[unit]
+        world.step(np.array([unit]))
+    return Plan.from_flat(
+        landscape,
+        cells,
+        method="agent",
+        simulations=len(fires) * (world.budget + 1),
+        cells_solved=world.ensemble.cells_solved,
+        seconds=time.process_time() - start,
+        chosen_on=(fires.digest, fires.origin),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """What a run ends with; its folder holds config.json, metrics.csv, checkpoint.pt and agent.pt."""
+
+    folder: Path
+    landscape: Landscape
+    plan: Plan
+    scores: Scores
+    heldout: Fires
+    core_use: parallel.CoreUse
+    steps_per_second: float
+    fires_per_second: float
+
+
+class Interrupted(Exception):
+    """The run was stopped by its user; the checkpoint is written."""
+
+
+@contextmanager
+def _stop_flag() -> Iterator[list[bool]]:
+    """A flag that Ctrl-C and SIGTERM raise instead of breaking off in the middle of a step."""
+    flag: list[bool] = []
+    kept = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            kept[number] = signal.signal(number, lambda *_: flag.append(True))
+        except ValueError:  # not the main thread: whoever owns it decides
+            pass
+    try:
+        yield flag
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+METRICS = (
+    "round",
+    "episodes",
+    "steps",
+    "updates",
+    "seconds",
+    "loss_avoided_train",
+    "loss_avoided_validation",
+    "td_error",
+    "margin_loss",
+    "epsilon",
+    "steps_per_second",
+    "fires_per_second",
+    "cpu_busy_share",
+    "share_acting",
+    "share_learning",
+    "share_waiting_for_fires",
+)
+
+
+def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | None = None) -> TrainResult:
+    """Train an agent on one landscape, let it plan, and judge its plan on held-out fires beside the rules.
+
+    Parameters
+    ----------
+    config : see `TrainConfig`
+    say : told of progress
+    resume : run folder of an interrupted run with the same configuration; it goes on where it stopped, bit for bit
+
+    Raises
+    ------
+    InputError : before anything is written
+    Interrupted : Ctrl-C or SIGTERM; the checkpoint is written and `resume` goes on from it
+    """
+    landscape = open_landscape(config)
+    budget_units(landscape, config.budget)
+    if landscape.crs is None:
+        raise InputError(
+            f"{config.landscape}: the landscape has no coordinate system, so no GIS file can be written; "
+            "give one with --crs, such as --crs EPSG:32611"
+        )
+    folder = _run_folder(config) if resume is None else resume
+
+    say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
+    warm_up()
+    say("prepare", 0.5, "loading the learner (torch)")
+    from fuelbreak.agents.dqn import DQN, DQNConfig
+    from fuelbreak.agents.replay import Replay
+
+    weathers, duration = config.weathers(), config.fire_simulation_max_duration
+    n_envs = config.num_parallel_envs
+    env = VectorizedFireEnv(
+        n_envs,
+        config.parallel_method,
+        config.max_workers,
+        landscape,
+        weather=weathers,
+        num_simulations=config.memory_simulations,
+        max_duration=duration,
+        budget=config.budget,
+        bank_size=config.fire_bank_size,
+        fires_seed=config.seed,
+    )
+    prior = env.channels.index("downstream_share")
+    threads = parallel.checked_workers(config.torch_threads)
+    learner = DQNConfig(
+        learning_rate=config.learning_rate,
+        gamma=config.gamma,
+        n_step=config.n_step,
+        batch_size=config.batch_size,
+        target_tau=config.target_tau,
+        demo_fraction=config.demo_fraction,
+        margin_weight=config.margin_weight,
+        width=config.network_width,
+    )
+    agent = DQN(len(env.channels), learner, prior_channel=prior, seed=config.seed, threads=threads)
+    replay = Replay(
+        config.buffer_size // n_envs,
+        n_envs,
+        env.single_observation_space.shape,  # type: ignore[arg-type]  # three numbers, by construction
+        n_step=config.n_step,
+        gamma=config.gamma,
+    )
+    rng = np.random.default_rng([config.seed, 1])
+    planning = Fires.draw(landscape, config.planning_simulations, config.seed, weather=weathers, duration_min=duration)
+    validation = Fires.draw(
+        landscape,
+        config.validation_simulations,
+        config.seed,
+        purpose="validate",
+        weather=weathers,
+        duration_min=duration,
+    )
+
+    def validate() -> float:
+        plan = agent_plan(agent, landscape, planning, config.budget)
+        return evaluate({"agent": plan}, landscape, validation).loss_avoided("agent")[0]
+
+    rounds = -(-config.num_episodes // n_envs)
+    first_round, best, placed, seconds_before = 0, -np.inf, np.empty((0, n_envs), np.int64), 0.0
+    with _stop_flag() as stop:
+        try:
+            if resume is not None:
+                agent.close()
+                agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads)
+                replay.load_state_dict(saved["replay"])
+                rng.bit_generator.state = json.loads(saved["rng"])
+                first_round, best, placed = saved["round"], saved["best"], saved["placed"]
+                seconds_before = saved["seconds"]
+            else:
+                # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
+                for i in range(-(-config.demonstration_episodes // n_envs)):
+                    obs, info = env.reset(seed=config.seed * 10**6 + i * n_envs)
+                    for step in range(env.budget):
+                        say("demonstrate", (i + step / env.budget) * n_envs / config.demonstration_episodes, "")
+                        mask = info["action_mask"].astype(bool)
+                        downstream = obs[:, prior].reshape(n_envs, -1)
+                        actions = np.where(mask, downstream, -1.0).argmax(axis=1)
+                        next_obs, reward, terminated, _, info = env.step(actions)
+                        replay.add(obs, mask, actions, reward, terminated, is_demo=True)
+                        obs = next_obs
+                        if stop:
+                            raise Interrupted(folder)
+                for i in range(config.pretrain_steps if config.demonstration_episodes else 0):
+                    say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
+                    agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
+                    if stop:
+                        raise Interrupted(folder)
+                best = validate()
+                agent.save(folder / "agent.pt")
+
+            cores = parallel.CoreMonitor()
+            began = time.perf_counter()
+            steps_done, spent = 0, {"acting": 0.0, "learning": 0.0, "waiting_for_fires": 0.0}
+            learned = {"td_error": np.nan, "margin_loss": np.nan}
+            validated = best
+            for current in range(first_round, rounds):
+                epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
+                obs, info = env.reset(seed=config.seed * 10**6 + 500_000 + current * n_envs)
+                for actions in placed:  # an interrupted round is played again up to where it stopped
+                    obs, _, _, _, info = env.step(actions)
+                history = list(placed)
+                for step in range(len(placed), env.budget):
+                    mask = info["action_mask"].astype(bool)
+                    clock = time.perf_counter()
+                    actions = agent.act(obs, mask, epsilon, rng)
+                    clock = _spend(spent, "acting", clock)
+                    env.step_async(actions)
+                    # The learner works while the fires burn; what it learns from never includes this step.
+                    if step % config.train_frequency == 0 and len(replay):
+                        batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
+                        learned = agent.update(batch)
+                    clock = _spend(spent, "learning", clock)
+                    next_obs, reward, terminated, _, info = env.step_wait()
+                    replay.add(obs, mask, actions, reward, terminated)
+                    _spend(spent, "waiting_for_fires", clock)
+                    obs = next_obs
+                    history.append(actions)
+                    steps_done += 1
+                    if step % 10 == 0 or stop:
+                        seconds = time.perf_counter() - began
+                        say(
+                            "train",
+                            (current + step / env.budget) / rounds,
+                            f"loss avoided {info['loss_avoided'].mean():.1%} (best validated {best:.1%}), "
+                            f"{steps_done * n_envs / seconds:.0f} steps/s, "
+                            f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s, "
+                            f"cores {cores.use().busy_share:.0%} busy",
+                        )
+                    if stop:
+                        _checkpoint(
+                            agent, folder, replay, rng, current, best, np.array(history), seconds_before + seconds
+                        )
+                        raise Interrupted(folder)
+                placed = placed[:0]
+                if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
+                    validated = validate()
+                    if validated > best:
+                        best = validated
+                        agent.save(folder / "agent.pt")
+                seconds = time.perf_counter() - began
+                _write_metrics(
+                    folder,
+                    (
+                        current,
+                        (current + 1) * n_envs,
+                        (current + 1) * n_envs * env.budget,
+                        agent.updates,
+                        round(seconds_before + seconds, 2),
+                        float(info["loss_avoided"].mean()),
+                        validated,
+                        learned["td_error"],
+                        learned["margin_loss"],
+                        epsilon,
+                        steps_done * n_envs / seconds,
+                        steps_done * n_envs * config.memory_simulations / seconds,
+                        cores.use().busy_share,
+                        *(share / max(sum(spent.values()), 1e-9) for share in spent.values()),
+                    ),
+                )
+                if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
+                    _checkpoint(agent, folder, replay, rng, current + 1, best, placed, seconds_before + seconds)
+            core_use = cores.use()
+            cores.close()
+        finally:
+            env.close()
+            agent.close()
+    say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
+    seconds = max(core_use.seconds, 1e-9)
+    best_agent, _ = DQN.load(folder / "agent.pt", threads=threads)
+    plan = agent_plan(best_agent, landscape, planning, config.budget)
+    best_agent.close()
+    plans = {
+        name: rule(landscape, planning, config.budget, seed=config.seed) for name, rule in planners.PLANNERS.items()
+    }
+    heldout = Fires.draw(
+        landscape, config.heldout_simulations, config.seed, purpose="heldout", weather=weathers, duration_min=duration
+    )
+    scores = evaluate({"agent": plan, **plans}, landscape, heldout)
+    return TrainResult(
+        folder,
+        landscape,
+        plan,
+        scores,
+        heldout,
+        core_use,
+        steps_done * n_envs / seconds,
+        steps_done * n_envs * config.memory_simulations / seconds,
+    )
+
+
+def _spend(spent: dict[str, float], on: str, since: float) -> float:
+    now = time.perf_counter()
+    spent[on] += now - since
+    return now
+
+
+def _run_folder(config: TrainConfig) -> Path:
+    """A new folder for the run with its resolved configuration; an existing run is never written over."""
+    parent = Path(config.output_dir)
+    check_output_folder(parent)
+    stem = time.strftime("train-%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{i}" for i in range(2, 100))):
+        folder = parent / f"{stem}{suffix}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        write_resolved(folder, config.model_dump(mode="json"))
+        return folder
+    raise InputError(f"{parent}: a hundred runs were started here this second; wait a moment")
+
+
+def write_resolved(folder: Path, settings: dict[str, Any]) -> None:
+    """Write config.json: every setting as it was resolved, with the versions that ran it."""
+    packages = ("fuelbreak", "numpy", "numba", "gymnasium")
+    versions = {name: version(name) for name in packages} | {"python": platform.python_version()}
+    text = json.dumps({"settings": settings, "versions": versions}, indent=2)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def resumed_config(folder: Path) -> TrainConfig:
+    """The configuration of an earlier run, to go on with it."""
+    settings = load_config(folder / "config.json").get("settings")
+    if not isinstance(settings, dict):
+        raise InputError(f"{folder}: its config.json is not that of a run; give the folder of an interrupted run")
+    if not (folder / "checkpoint.pt").is_file():
+        raise InputError(f"{folder}: no checkpoint.pt was written there yet; start the run anew")
+    return make_config(settings, str(folder / "config.json"))
+
+
+def _write_metrics(folder: Path, row: tuple[float, ...]) -> None:
+    path = folder / "metrics.csv"
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(METRICS)
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+
+
+def _checkpoint(
+    agent: DQN,
+    folder: Path,
+    replay: Replay,
+    rng: np.random.Generator,
+    current: int,
+    best: float,
+    placed: npt.NDArray[np.int64],
+    seconds: float,
+) -> None:
+    """Write all that a resumed run needs: weights, replay, dice, and the actions of an unfinished round."""
+    agent.save(
+        folder / "checkpoint.pt",
+        {
+            "replay": replay.state_dict(),
+            "rng": json.dumps(rng.bit_generator.state),
+            "round": current,
+            "best": float(best),
+            "placed": placed,
+            "seconds": seconds,
+        },
+    )

@@ -1,0 +1,231 @@
+"""The environment's contract, its rules, and that every way of running it gives the same bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import psutil
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names
+from fuelbreak.errors import InputError
+from fuelbreak.landscape import Landscape, Plan
+from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.spread import spread
+
+SMALL = {"num_simulations": 12, "bank_size": 40, "budget": 6}
+
+
+@pytest.fixture(scope="module")
+def land() -> Landscape:
+    rng = np.random.default_rng(1)
+    fuel = rng.choice([1, 2, 4, 102, 145, 99], size=(14, 15), p=[0.2, 0.3, 0.1, 0.2, 0.15, 0.05]).astype(np.int16)
+    aoi = np.zeros(fuel.shape, bool)
+    aoi[2:12, 3:13] = True
+    value = rng.integers(0, 4, fuel.shape).astype(np.float32)
+    return Landscape.from_arrays(fuel_model=fuel, area_of_interest=aoi, value=value)
+
+
+def play(env: FireEnv, seed: int, rng: np.random.Generator, steps: int):
+    """An episode of allowed random actions: everything the environment said."""
+    obs, info = env.reset(seed=seed)
+    seen = [(obs, 0.0, False, info["loss"], info["action_mask"])]
+    for _ in range(steps):
+        action = int(rng.choice(np.flatnonzero(info["action_mask"])))
+        obs, reward, terminated, truncated, info = env.step(action)
+        assert not truncated
+        seen.append((obs, reward, terminated, info["loss"], info["action_mask"]))
+    return seen
+
+
+def test_gymnasium_checks_it(land):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # An environment made by its class has no id from which the checker could make one with another render mode.
+        warnings.filterwarnings("ignore", message=".*alternative render modes.*")
+        check_env(FireEnv(land, render_mode="rgb_array", **SMALL))
+
+
+def test_the_registered_ids_make_it():
+    env = gym.make("fuelbreak/FuelBreak20-v0", num_simulations=5, bank_size=20)
+    assert env.observation_space.shape == (len(channel_names("full")), 20, 20)
+    obs, info = env.reset(seed=0)
+    assert env.observation_space.contains(obs)
+    assert info["action_mask"].dtype == np.int8
+    vector = gym.make_vec("fuelbreak/FuelBreak20-v0", num_envs=2, num_simulations=5, bank_size=20)
+    assert vector.metadata["autoreset_mode"] == AutoresetMode.DISABLED
+    np.testing.assert_array_equal(vector.reset(seed=0)[0][0], obs)
+    vector.close()
+
+
+@pytest.mark.parametrize("method", ["sequential", "threading", "multiprocessing"])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_row_i_is_the_single_environment_with_that_seed_bit_for_bit(land, method, workers):
+    vector = VectorizedFireEnv(3, method, workers, land, **SMALL)
+    single = [FireEnv(land, **SMALL) for _ in range(3)]
+    try:
+        obs, info = vector.reset(seed=50)
+        for i, env in enumerate(single):
+            alone, alone_info = env.reset(seed=50 + i)
+            np.testing.assert_array_equal(obs[i], alone)
+            assert alone_info["loss"] == info["loss"][i]
+        rng = np.random.default_rng(0)
+        for step in range(6):
+            mask = info["action_mask"]
+            assert mask.dtype == np.int8
+            np.testing.assert_array_equal(mask, vector.action_masks())
+            actions = np.array([rng.choice(np.flatnonzero(row)) for row in mask])
+            obs, reward, terminated, truncated, info = vector.step(actions)
+            assert terminated.tolist() == [step == 5] * 3
+            assert not truncated.any()
+            for i, env in enumerate(single):
+                alone, alone_reward, alone_terminated, _, alone_info = env.step(actions[i])
+                np.testing.assert_array_equal(obs[i], alone)
+                assert reward[i] == alone_reward
+                assert terminated[i] == alone_terminated
+                assert info["loss"][i] == alone_info["loss"]
+                np.testing.assert_array_equal(info["action_mask"][i], alone_info["action_mask"])
+    finally:
+        vector.close()
+
+
+def test_the_return_is_the_share_of_loss_avoided_on_the_same_fires(land):
+    env = FireEnv(land, **SMALL)
+    seen = play(env, 3, np.random.default_rng(3), 6)
+    first, last = seen[0][3], seen[-1][3]
+    assert sum(step[1] for step in seen) == pytest.approx(1 - last / first, abs=1e-12)
+    assert seen[-1][2]
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(0)
+
+
+def test_repaired_losses_are_those_of_a_fresh_simulation_of_the_plan(land):
+    """The judge and the environment agree on what a plan is worth, to the last bit."""
+    fires = Fires.draw(land, 30, 5)
+    episodes = Episodes(land, fires, 1, 30, 8)
+    episodes.reset([0], [0])
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        episodes.step(np.array([rng.choice(np.flatnonzero(episodes.action_mask()[0]))]))
+    result = spread(land, fires, episodes.plan(0))
+    assert result.mean_loss == episodes.loss[0]
+    np.testing.assert_array_equal(
+        episodes.ensemble.planes()[0, 0].astype(np.float32), result.burn_probability()
+    )
+
+
+def test_the_mask_leaves_out_treated_nonburnable_and_buffer_cells(land):
+    env = FireEnv(land, **SMALL)
+    _, info = env.reset(seed=0)
+    row, col, rows, cols = land.aoi_window
+    assert (row, col, rows, cols) == (2, 3, 10, 10)
+    np.testing.assert_array_equal(info["action_mask"].reshape(10, 10), land.burnable[2:12, 3:13])
+    action = int(np.flatnonzero(info["action_mask"])[7])
+    _, _, _, _, after = env.step(action)
+    assert after["action_mask"][action] == 0
+    assert after["action_mask"].sum() == info["action_mask"].sum() - 1
+
+
+def test_a_masked_unit_is_wasted(land):
+    env = FireEnv(land, **SMALL)
+    _, info = env.reset(seed=0)
+    blocked = int(np.flatnonzero(info["action_mask"] == 0)[0])
+    _, reward, _, _, after = env.step(blocked)
+    assert reward == 0.0
+    assert after["loss"] == info["loss"]
+    np.testing.assert_array_equal(after["action_mask"], info["action_mask"])
+
+
+def test_a_different_seed_samples_other_fires_of_the_same_bank(land):
+    env = FireEnv(land, **SMALL)
+    losses = {env.reset(seed=seed)[1]["loss"] for seed in range(10)}
+    assert len(losses) > 5
+    assert env.reset(seed=4)[1]["loss"] == env.reset(seed=4)[1]["loss"]
+
+
+def test_reset_mask_restarts_only_the_rows_it_names(land):
+    vector = VectorizedFireEnv(2, "sequential", None, land, **SMALL)
+    _, info = vector.reset(seed=1)
+    actions = np.array([np.flatnonzero(row)[0] for row in info["action_mask"]])
+    after, *_ = vector.step(actions)
+    again, info = vector.reset(seed=1, options={"reset_mask": np.array([True, False])})
+    assert info["action_mask"][0, actions[0]] == 1
+    assert info["action_mask"][1, actions[1]] == 0
+    np.testing.assert_array_equal(again[1], after[1])
+    vector.close()
+
+
+def test_raw_leaves_out_downstream_value_and_nothing_else(land):
+    full, raw = channel_names("full"), channel_names("raw")
+    assert [name for name in full if name not in raw] == ["downstream_share", "downstream_root"]
+    a, _ = FireEnv(land, **SMALL).reset(seed=0)
+    b, _ = FireEnv(land, obs="raw", **SMALL).reset(seed=0)
+    np.testing.assert_array_equal(a[[full.index(name) for name in raw]], b)
+
+
+def test_rendering_is_an_image_that_shows_the_break(land):
+    env = FireEnv(land, render_mode="rgb_array", **SMALL)
+    env.reset(seed=0)
+    before = env.render()
+    action = int(np.flatnonzero(env.action_masks())[20])
+    env.step(action)
+    after = env.render()
+    assert before.dtype == np.uint8
+    assert before.shape[2] == 3
+    scale = after.shape[0] // 10
+    assert (after[action // 10 * scale, action % 10 * scale] == 0).all()
+    assert (before[action // 10 * scale, action % 10 * scale] != 0).any()
+
+
+def test_a_worker_that_dies_is_named_and_nothing_is_left_behind(land):
+    vector = VectorizedFireEnv(2, "multiprocessing", 2, land, **SMALL)
+    _, info = vector.reset(seed=0)
+    os.kill(vector.pids[1], signal.SIGKILL)
+    actions = np.array([np.flatnonzero(row)[0] for row in info["action_mask"]])
+    with pytest.raises(RuntimeError, match="worker 1"):
+        vector.step(actions)
+        vector.step(actions)
+    pids = vector.pids
+    vector.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"method": "quantum"}, "sequential, threading, multiprocessing"),
+        ({"num_envs": 0}, "at least 1"),
+        ({"max_workers": 0}, "at least 1"),
+        ({"num_simulations": 41}, "41 of a bank of 40"),
+        ({"budget": 0}, "budget"),
+        ({"budget": 5000}, "budget"),
+        ({"obs": "half"}, "full or raw"),
+    ],
+)
+def test_impossible_arguments_are_refused_by_name(land, change, says):
+    with pytest.raises(InputError, match=says):
+        VectorizedFireEnv(**({"num_envs": 2, "method": "threading", "landscape": land} | SMALL | change))
+
+
+def test_a_season_turns_about_its_design_wind():
+    bank = fire_season(Weather(wind_from_deg=10.0), weathers=32)
+    turned = (np.array([weather.wind_from_deg for weather in bank]) - 10 + 180) % 360 - 180
+    assert abs(turned.mean()) < 1
+    assert 25 < turned.std() < 35
+    assert len(set(bank)) == 32
+
+
+def test_the_plan_of_an_episode_is_a_plan_of_its_landscape(land):
+    episodes = Episodes(land, Fires.draw(land, 5, 0), 1, 5, 2)
+    episodes.reset([0], [0])
+    units = np.flatnonzero(episodes.action_mask()[0])[[3, 9]]
+    for unit in units:
+        episodes.step(np.array([unit]))
+    assert isinstance(episodes.plan(0), Plan)
+    np.testing.assert_array_equal(episodes.plan(0).cells, episodes.unit_cell[units])

@@ -499,13 +499,17 @@ def _rothermel_active_rate(table: _FuelTable, crown_fuel: _Cells, weather: Weath
 def _rothermel_wind_for_rate(table: _FuelTable, crown_fuel: _Cells, rate: FloatArray) -> FloatArray:
     """20-ft wind in ft/min at which Rothermel's (1991) crown fire reaches a rate; Scott and Reinhardt 2001 eq. 20."""
     row = crown_fuel.row
-    factor = rate / (CROWN_RATE_FACTOR * table.base_rate_ft_min[row]) - 1.0
+    calm_rate = CROWN_RATE_FACTOR * table.base_rate_ft_min[row]
+    factor = np.divide(rate, calm_rate, out=np.ones_like(rate), where=calm_rate > 0) - 1.0
     midflame = (np.maximum(factor, 0.0) / table.wind_coefficient[row]) ** (1.0 / table.wind_exponent[row])
     return midflame / CROWN_WIND_ADJUSTMENT
 
 
 def _cruz_coefficient(cells: _Cells, weather: Weather) -> FloatArray:
-    """Active rate in ft/min over 10-m wind in km/h to the 0.9; Cruz et al. 2005."""
+    """Active rate in ft/min over 10-m wind in km/h to the 0.9; Cruz et al. 2005.
+
+    The rate knows wind but no slope, so it is used where it exceeds that of the surface fire.
+    """
     return 11.02 * cells.canopy_bulk_density_kg_m3**0.19 * math.exp(-0.17 * weather.dead_1h_pct) * FT_PER_M
 
 
@@ -525,7 +529,7 @@ def _scott_reinhardt_crown_fire(
         crowning_wind = _rothermel_wind_for_rate(table, crown_fuel, critical_rate)
     else:
         coefficient = _cruz_coefficient(cells, weather)
-        active_rate = coefficient * weather.wind_speed_kmh**0.9
+        active_rate = np.maximum(coefficient * weather.wind_speed_kmh**0.9, surface_rate)
         crowning_wind = (critical_rate / coefficient) ** (1 / 0.9) / WIND_10M_OVER_20FT * FT_MIN_PER_KMH
     active = active_rate >= critical_rate
 
@@ -537,6 +541,7 @@ def _scott_reinhardt_crown_fire(
     span = table.base_rate_ft_min[cells.row] * (1.0 + crowning_factor) - igniting_rate
     burned = np.divide(surface_rate - igniting_rate, span, out=np.zeros_like(span), where=span > 1e-7)
     burned = np.where(active, 1.0, np.clip(burned, 0.0, 1.0)).astype(np.float32)
+    burned[active_rate <= 0] = 0.0  # weather in which the crown fuel itself carries no fire
 
     rate = surface_rate + burned * (active_rate - surface_rate)
     intensity = rate * (heat_per_area + burned * _canopy_load(cells) * CROWN_HEAT_BTU_LB["scott_reinhardt"]) / 60.0
@@ -556,7 +561,7 @@ def _finney_crown_fire(
     if crown_rate == "rothermel":
         active_rate = _rothermel_active_rate(table, _crown_fuel(cells, on_slope=True), weather)
     else:
-        active_rate = _cruz_coefficient(cells, weather) * weather.wind_speed_kmh**0.9
+        active_rate = np.maximum(_cruz_coefficient(cells, weather) * weather.wind_speed_kmh**0.9, surface_rate)
     critical_intensity = _critical_surface_intensity(cells.canopy_base_m, weather.foliar_pct)
     igniting_rate = surface_rate * critical_intensity / surface_intensity
     span = 0.9 * (critical_rate - igniting_rate)

@@ -2,7 +2,398 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
 from fuelbreak.errors import InputError
+
+Window = tuple[int, int, int, int]  # first row, first column, rows, columns
+Transform = tuple[float, float, float, float, float, float]  # x = a col + b row + c, y = d col + e row + f
+
+# FlamMap's order of bands; the last three may be missing together.
+BAND_ORDER = (
+    "elevation_m",
+    "slope_deg",
+    "aspect_deg",
+    "fuel_model",
+    "canopy_cover_pct",
+    "canopy_height_m",
+    "canopy_base_height_m",
+    "canopy_bulk_density_kg_m3",
+)
+REQUIRED_BANDS = 5
+
+# How layers are called in LANDFIRE file names and band descriptions, by FlamMap, and in plain words. The more special
+# name comes first: what matched it is not looked at again.
+_LAYER_NAMES = {
+    "fbfm40": r"F40|FBFM ?40|FUEL ?MODELS? ?40",
+    "fbfm13": r"F13|FBFM ?13|FUEL ?MODELS? ?13",
+    "fuel_model": r"FUEL ?MODELS?|FUELS?|FBFM",
+    "slope_pct": r"SLPP|SLOPE ?(?:P|PCT|PERCENT)",
+    "slope_deg": r"SLPD|SLP|SLOPE(?: ?D| ?DEG| ?DEGREES)?",
+    "elevation_m": r"ELEV|ELEVATION|DEM",
+    "aspect_deg": r"ASP|ASPECT",
+    "canopy_base_height_m": r"CBH|CANOPY BASE HEIGHT",
+    "canopy_bulk_density_kg_m3": r"CBD|CANOPY BULK DENSITY",
+    "canopy_height_m": r"CH|CANOPY HEIGHT",
+    "canopy_cover_pct": r"CC|CANOPY COVER",
+}
+_NICE_NAMES = {
+    "fuel_model": "fuel model (F40 or F13)",
+    "elevation_m": "elevation (Elev)",
+    "slope_deg": "slope (SlpD or SlpP)",
+    "aspect_deg": "aspect (Asp)",
+    "canopy_cover_pct": "canopy cover (CC)",
+    "canopy_height_m": "canopy height (CH)",
+    "canopy_base_height_m": "canopy base height (CBH)",
+    "canopy_bulk_density_kg_m3": "canopy bulk density (CBD)",
+}
+
+# LANDFIRE stores whole numbers: heights in meters x 10, bulk density in kg/m3 x 100 (landfire.gov, canopy fuel layers).
+_LANDFIRE_SCALE = {"canopy_height_m": 0.1, "canopy_base_height_m": 0.1, "canopy_bulk_density_kg_m3": 0.01}
+
+# The tag that names the unit of a band, and its names, as GDAL's LCP driver gives them.
+_UNIT_TAGS = {
+    "elevation_m": "ELEVATION_UNIT_NAME",
+    "slope_deg": "SLOPE_UNIT_NAME",
+    "aspect_deg": "ASPECT_UNIT_NAME",
+    "canopy_cover_pct": "CANOPY_COV_UNIT_NAME",
+    "canopy_height_m": "CANOPY_HT_UNIT_NAME",
+    "canopy_base_height_m": "CBH_UNIT_NAME",
+    "canopy_bulk_density_kg_m3": "CBD_UNIT_NAME",
+}
+_KG_M3_PER_LB_FT3 = 16.01846337
+_UNIT_SCALES = {
+    "elevation_m": {"Meters": 1.0, "Feet": 0.3048},
+    "slope_deg": {"Degrees": 1.0, "Percent": 1.0},
+    "aspect_deg": {"Azimuth degrees": 1.0},
+    "canopy_cover_pct": {"Percent": 1.0},
+    "canopy_height_m": {"Meters": 1.0, "Feet": 0.3048, "Meters x 10": 0.1, "Feet x 10": 0.03048},
+    "canopy_base_height_m": {"Meters": 1.0, "Feet": 0.3048, "Meters x 10": 0.1, "Feet x 10": 0.03048},
+    "canopy_bulk_density_kg_m3": {
+        "kg/m^3": 1.0,
+        "kg/m^3 x 100": 0.01,
+        "lb/ft^3": _KG_M3_PER_LB_FT3,
+        "lb/ft^3 x 1000": _KG_M3_PER_LB_FT3 / 1000,
+    },
+}
+
+NODATA = -9999
+# Multi-band landscapes use -9999, LANDFIRE's single layers 32767, older products -32768; not all of them declare it.
+_NODATA_VALUES = (-9999, 32767, -32768)
+
+
+class RasterHeader(NamedTuple):
+    """Where a raster lies, and what was found while reading it.
+
+    Attributes
+    ----------
+    shape : rows and columns of the part that was read
+    cell_size_m : side of a cell
+    crs : WKT, or None
+    transform : (a, b, c, d, e, f) of the part that was read: x = a col + b row + c, y = d col + e row + f
+    raster_shape, origin : rows and columns of the whole raster, and the first row and column that were read
+    notes : what the user should know, one sentence each
+    """
+
+    shape: tuple[int, int]
+    cell_size_m: float
+    crs: str | None
+    transform: Transform
+    raster_shape: tuple[int, int]
+    origin: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+class LandscapeRaster(NamedTuple):
+    """The layers of a landscape as read, none with a gap, and where they had one.
+
+    Attributes
+    ----------
+    layers : (H, W) by name, in SI units: fuel_model int16, the rest float32; no data is 0 (aspect: -1, flat)
+    gaps : (H, W) bool by name, where a layer holds no data; only layers that have such cells
+    header : where the raster lies
+    """
+
+    layers: dict[str, npt.NDArray[Any]]
+    gaps: dict[str, npt.NDArray[np.bool_]]
+    header: RasterHeader
+
+
+class _Source(NamedTuple):
+    """One band of one file that holds a layer, and what to call it in a message."""
+
+    path: Path
+    band: int
+    slope_is_percent: bool = False
+
+
+def read_landscape(
+    path: str | os.PathLike[str], fuel_model: str = "fbfm40", window: Window | None = None
+) -> LandscapeRaster:
+    """Read a landscape from a multi-band raster or from a folder of single layers.
+
+    A GeoTIFF of 8 bands (or the first 5) or an .lcp is read by its band descriptions if it has them, as LANDFIRE's
+    product service writes them, else in FlamMap's order. In a folder each .tif or .asc is recognised by its name:
+    Elev, SlpD or SlpP (percent), Asp, F40 or F13, CC, CH, CBH, CBD, or in words like fuel_model.tif. Canopy height
+    and base height are stored as meters x 10 and bulk density as kg/m3 x 100, unless unit tags say otherwise.
+
+    No data is -9999, 32767, -32768, what the file declares, and anything not finite.
+
+    Parameters
+    ----------
+    fuel_model : 'fbfm40' or 'fbfm13', which fuel layer to take where both are there
+    window : (first row, first column, rows, columns); only its part inside the raster is read
+
+    Raises
+    ------
+    InputError : missing, unreadable or truncated files, layers on different grids, missing layers, cells
+        that are not square meters on a plane
+    """
+    if fuel_model not in ("fbfm40", "fbfm13"):
+        raise InputError(f"fuel model system {fuel_model!r} is not known; give fbfm40 or fbfm13")
+    place = Path(path)
+    if not place.exists():
+        raise InputError(f"{place}: no such file or folder; give a landscape raster or a folder of layers")
+    sources, notes = _sources_in_folder(place, fuel_model) if place.is_dir() else _sources_in_file(place, fuel_model)
+
+    first: Path | None = None
+    header: RasterHeader | None = None
+    layers: dict[str, npt.NDArray[Any]] = {}
+    gaps: dict[str, npt.NDArray[np.bool_]] = {}
+    for layer in BAND_ORDER:
+        if layer not in sources:
+            continue
+        source = sources[layer]
+        with _opened(source.path) as dataset:
+            here = _header(dataset, source.path, window)
+            if header is None or first is None:
+                header, first = here, source.path
+            _refuse_other_grid(header, first, here, source.path)
+            stored, holes = _read_band(dataset, source, layer, here)
+            if layer == "fuel_model":
+                layers[layer] = _as_fuel(stored, holes, source, here)
+            else:
+                layers[layer] = _in_si(stored, holes, layer, source, dataset.tags(source.band), here)
+            if layer == "aspect_deg":
+                layers[layer][holes] = -1
+                # gdaldem writes no data as the aspect of flat ground.
+                holes &= (layers["slope_deg"] > 0) | gaps.get("slope_deg", np.False_)
+            if holes.any():
+                gaps[layer] = holes
+    assert header is not None  # _sources_in_... refuse when a required layer is absent
+    for layer in BAND_ORDER[REQUIRED_BANDS:]:
+        layers.setdefault(layer, np.zeros(header.shape, np.float32))
+    return LandscapeRaster(layers, gaps, header._replace(notes=tuple(notes)))
+
+
+def read_break_raster(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.int32], RasterHeader]:
+    """Read fuel breaks from a single-band raster: nonzero whole numbers are breaks, 0 and no data are not.
+
+    Returns
+    -------
+    (H, W) int32, values as in the file (1 everywhere, or the order of building), and the header
+    """
+    source = _Source(Path(path), 1)
+    if not source.path.is_file():
+        raise InputError(f"{source.path}: no such file; give a raster of fuel breaks")
+    with _opened(source.path) as dataset:
+        if dataset.count != 1:
+            raise InputError(f"{source.path}: has {dataset.count} bands; give a raster of fuel breaks with one band")
+        header = _header(dataset, source.path, None)
+        stored, gaps = _read_band(dataset, source, "breaks", header)
+    values = np.where(gaps, 0, stored)
+    bad = (values != np.trunc(values)) | (np.abs(values.astype(float)) >= 2**31)
+    if bad.any():
+        raise InputError(
+            f"{source.path}: {values[bad][0]:g} at {_first_cell(bad, header)} is not a whole number; "
+            "give 1 for a fuel break (or its order of building) and 0 elsewhere"
+        )
+    return values.astype(np.int32), header
+
+
+def write_raster(
+    path: str | os.PathLike[str],
+    array: npt.NDArray[Any],
+    *,
+    crs: str | None,
+    transform: Transform | None,
+    nodata: float | None = None,
+    tags: Mapping[str, object] | None = None,
+    description: str = "",
+) -> None:
+    """Write an (H, W) array as a compressed GeoTIFF, whole or not at all.
+
+    Parameters
+    ----------
+    array : whole numbers and bool become int16, everything else float32; a value that is not finite is written as
+        no data (`nodata`, or -9999 where none is given)
+    crs : WKT or 'EPSG:...'
+    transform : (a, b, c, d, e, f)
+    tags, description : of the file and of its one band
+
+    Raises
+    ------
+    InputError : no coordinate reference system, values that do not fit, a place that cannot be written to
+    """
+    import rasterio
+    from rasterio.crs import CRS
+    from rasterio.transform import Affine
+
+    place = Path(path)
+    wkt, grid = _checked_georeference(place, crs, transform)
+    given = np.asarray(array)
+    if given.ndim != 2 or given.dtype.kind not in "biuf":
+        raise InputError(f"{place}: cannot write an array of shape {given.shape} as a raster; give rows x columns")
+    if given.dtype.kind == "f":
+        finite = np.isfinite(given)
+        if not finite.all() and nodata is None:
+            nodata = NODATA
+        out = np.where(finite, given, NODATA if nodata is None else nodata).astype(np.float32)
+    else:
+        if given.size and (given.max() > 32767 or given.min() < -32768):
+            raise InputError(f"{place}: whole numbers beyond 32767 do not fit an int16 raster; write them as float32")
+        out = given.astype(np.int16)
+    with (
+        atomic_path(place) as temporary,
+        rasterio.Env(GDAL_PAM_ENABLED="NO"),
+        rasterio.open(
+            temporary,
+            "w",
+            driver="GTiff",
+            height=out.shape[0],
+            width=out.shape[1],
+            count=1,
+            dtype=out.dtype.name,
+            crs=CRS.from_wkt(wkt),
+            transform=Affine(*grid),
+            nodata=nodata,
+            compress="deflate",
+            BIGTIFF="IF_SAFER",
+        ) as dataset,
+    ):
+        dataset.write(out, 1)
+        if description:
+            dataset.set_band_description(1, description)
+        dataset.update_tags(**{key: str(value) for key, value in (tags or {}).items()})
+
+
+def write_breaks(
+    path: str | os.PathLike[str],
+    cells: npt.NDArray[np.integer],
+    fields: Mapping[str, npt.NDArray[Any]] | None = None,
+    *,
+    crs: str | None,
+    transform: Transform | None,
+) -> None:
+    """Write fuel breaks as a GeoPackage with one square polygon per treated cell, whole or not at all.
+
+    Parameters
+    ----------
+    path : the .gpkg to write; its layer is called `breaks`
+    cells : (n, 2) row and column of each cell, in order of building
+    fields : further columns by name, (n,) each; `rank` (1 is built first) and `area_ha` are always there
+    crs, transform : as in `write_raster`
+    """
+    import pyogrio.raw
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    place = Path(path)
+    wkt, (a, b, c, d, e, f) = _checked_georeference(place, crs, transform)
+    row_col = np.asarray(cells).reshape(-1, 2)
+    columns: dict[str, npt.NDArray[Any]] = {
+        "rank": np.arange(1, len(row_col) + 1),
+        "area_ha": np.full(len(row_col), abs(a * e - b * d) / 10_000),
+    }
+    for name, values in (fields or {}).items():
+        column = np.asarray(values)
+        if column.shape != (len(row_col),):
+            raise InputError(
+                f"{place}: column {name} has shape {column.shape}; give one value for each of the {len(row_col)} breaks"
+            )
+        columns[name] = column.astype(object) if column.dtype.kind in "UO" else column
+
+    # Well-known binary of a polygon with one closed ring of five points, counterclockwise from the upper left corner.
+    polygon = np.dtype(
+        [("order", "u1"), ("kind", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))], align=False
+    )
+    squares = np.zeros(len(row_col), polygon)
+    squares["order"], squares["kind"], squares["rings"], squares["points"] = 1, 3, 1, 5
+    rows = row_col[:, :1] + np.array([0, 1, 1, 0, 0])
+    cols = row_col[:, 1:] + np.array([0, 0, 1, 1, 0])
+    squares["xy"][..., 0] = a * cols + b * rows + c
+    squares["xy"][..., 1] = d * cols + e * rows + f
+    geometry = np.empty(len(squares), object)
+    geometry[:] = [square.tobytes() for square in squares]
+
+    with atomic_path(place) as temporary:
+        try:
+            pyogrio.raw.write(
+                str(temporary),
+                geometry,
+                list(columns.values()),
+                list(columns),
+                layer="breaks",
+                driver="GPKG",
+                geometry_type="Polygon",
+                crs=wkt,
+            )
+        except (DataSourceError, DataLayerError) as error:
+            raise OSError(str(error)) from error
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write to, and put the file in its place when all went well; else leave nothing.
+
+    Raises
+    ------
+    InputError : the place cannot be written to, or writing failed
+    """
+    place = Path(path)
+    hidden: Path | None = None
+    try:
+        # A folder of its own beside the target, for what GIS libraries put beside the file they write.
+        hidden = Path(tempfile.mkdtemp(prefix=".fuelbreak-", dir=place.parent))
+        yield hidden / place.name
+        os.replace(hidden / place.name, place)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{place}: cannot be written ({reason}); choose a folder you may write to") from error
+    finally:
+        if hidden is not None:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def check_output_folder(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a folder is there and can be written to, before any work is done for it.
+
+    Raises
+    ------
+    InputError : it is a file, lies below a file, or cannot be written to
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"output folder {folder} is a file; choose another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Writing is the only test that holds for every user, file system and access rule.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"output folder {folder} cannot be written to ({reason}); choose another one") from None
+    return folder
 
 
 def normalize_crs(text: str) -> str:
@@ -20,9 +411,350 @@ def normalize_crs(text: str) -> str:
         crs = CRS.from_user_input(f"EPSG:{given}" if given.isdigit() else given)
     except CRSError:
         raise InputError(f"coordinate reference system {given[:60]!r} is not known; give one like EPSG:32611") from None
-    if not crs.is_projected or abs(float(crs.linear_units_factor[1]) - 1) > 1e-9:
+    if not _counts_meters(crs):
         raise InputError(
             f"coordinate reference system {given[:60]!r} does not count in meters; give a projected one in meters, "
             "like UTM (EPSG:326 and the zone, for example EPSG:32611)"
         )
     return str(crs.to_wkt())
+
+
+def reproject(
+    array: npt.NDArray[Any],
+    *,
+    from_crs: str,
+    from_transform: Transform,
+    to_crs: str,
+    cell_size_m: float,
+) -> tuple[npt.NDArray[np.float32], Transform]:
+    """Put a smooth (H, W) field on a square grid in another coordinate reference system, by cubic splines.
+
+    Returns
+    -------
+    float32 array, NaN where the field does not reach, and its transform
+    """
+    from rasterio.crs import CRS
+    from rasterio.transform import Affine, array_bounds
+    from rasterio.warp import Resampling, calculate_default_transform
+    from rasterio.warp import reproject as warp
+
+    source = np.asarray(array, np.float32)
+    height, width = source.shape
+    grid = Affine(*from_transform)
+    here, there = CRS.from_user_input(from_crs), CRS.from_user_input(to_crs)
+    new_grid, new_width, new_height = calculate_default_transform(
+        here, there, width, height, *array_bounds(height, width, grid), resolution=cell_size_m
+    )
+    out = np.full((new_height, new_width), np.nan, np.float32)
+    warp(
+        source,
+        out,
+        src_transform=grid,
+        src_crs=here,
+        dst_transform=new_grid,
+        dst_crs=there,
+        dst_nodata=np.nan,
+        resampling=Resampling.cubic_spline,
+    )
+    return out, _six(new_grid)
+
+
+def _sources_in_file(path: Path, fuel_model: str) -> tuple[dict[str, _Source], list[str]]:
+    """Say which band of a multi-band file holds which layer: by description, else in FlamMap's order."""
+    with _opened(path) as dataset:
+        count, descriptions = dataset.count, dataset.descriptions
+    if count < REQUIRED_BANDS:
+        raise InputError(
+            f"{path}: has {count} band{'s' * (count > 1)}, a landscape has 8 (or the first 5: elevation, slope, "
+            "aspect, fuel model, canopy cover); for single-layer rasters give their folder"
+        )
+    found = [(f"band {band}", _Source(path, band), text or "") for band, text in enumerate(descriptions, start=1)]
+    if any(_layers_named(text) for _, _, text in found):
+        sources, _ = _choose(path, found, fuel_model)
+        return sources, _absent_canopy(sources)
+    if count in (6, 7):
+        raise InputError(
+            f"{path}: has {count} bands without descriptions; give 8 in FlamMap's order, the first 5 of them, "
+            "or describe each band (gdal_edit.py, or LANDFIRE names such as CBH)"
+        )
+    wanted = BAND_ORDER if count >= 8 else BAND_ORDER[:REQUIRED_BANDS]
+    sources = {layer: _Source(path, band) for band, layer in enumerate(wanted, start=1)}
+    return sources, _absent_canopy(sources)
+
+
+def _sources_in_folder(folder: Path, fuel_model: str) -> tuple[dict[str, _Source], list[str]]:
+    """Say which single-layer raster of a folder holds which layer, by its name."""
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".tif", ".tiff", ".asc"))
+    if not files:
+        raise InputError(f"{folder}: holds no .tif or .asc raster; give a folder of LANDFIRE layers or a raster file")
+    sources, ignored = _choose(folder, [(file.name, _Source(file, 1), file.stem) for file in files], fuel_model)
+    for source in sources.values():
+        with _opened(source.path) as dataset:
+            if dataset.count != 1:
+                raise InputError(
+                    f"{source.path}: has {dataset.count} bands, but a folder is read as single layers; "
+                    "give the file itself as the landscape, or move it elsewhere"
+                )
+    notes = [f"files not used: {', '.join(ignored)}"] if ignored else []
+    return sources, notes + _absent_canopy(sources)
+
+
+def _choose(path: Path, found: list[tuple[str, _Source, str]], fuel_model: str) -> tuple[dict[str, _Source], list[str]]:
+    """Match names to layers, take the wanted fuel layer and slope, and refuse what is double or missing."""
+    named: dict[str, tuple[str, _Source]] = {}
+    ignored = []
+    for title, source, text in found:
+        layers = _layers_named(text)
+        if len(layers) > 1:
+            raise InputError(f"{path}: {title} ({text}) could be {' or '.join(layers)}; rename it after one layer")
+        if not layers:
+            ignored.append(title)
+        elif layers[0] in named:
+            raise InputError(f"{path}: {named[layers[0]][0]} and {title} both hold {layers[0]}; keep only one of them")
+        else:
+            named[layers[0]] = title, source
+    other = {"fbfm40": "fbfm13", "fbfm13": "fbfm40"}[fuel_model]
+    if fuel_model in named and "fuel_model" in named:
+        raise InputError(
+            f"{path}: {named[fuel_model][0]} and {named['fuel_model'][0]} both hold {fuel_model}; keep only one of them"
+        )
+    if fuel_model not in named and "fuel_model" not in named and other in named:
+        raise InputError(f"{path}: has no {fuel_model} layer but {named[other][0]}; choose fuel model system {other}")
+    if "slope_pct" in named and "slope_deg" in named:
+        named.pop("slope_pct")  # the same slope twice; degrees are what is wanted
+    sources = {layer: source for layer, (_, source) in named.items() if layer in BAND_ORDER}
+    if fuel_model in named:
+        sources["fuel_model"] = named[fuel_model][1]
+    if "slope_pct" in named:
+        sources["slope_deg"] = named["slope_pct"][1]._replace(slope_is_percent=True)
+    absent = [_NICE_NAMES[layer] for layer in BAND_ORDER[:REQUIRED_BANDS] if layer not in sources]
+    if absent:
+        raise InputError(
+            f"{path}: no layer named as {', '.join(absent)}; add it, or name it as LANDFIRE does (found: "
+            f"{', '.join(title for title, _, _ in found[:12])})"
+        )
+    return sources, ignored
+
+
+def _layers_named(text: str) -> list[str]:
+    """Name the layers that a file name or band description speaks of, such as 'LF2022_CC_CONUS' or 'US_240FBFM40'."""
+    words = []
+    for word in re.split(r"[^A-Z0-9]+", text.upper()):
+        # LANDFIRE glues version numbers in front of a layer's name (240CBD) and years behind it (SLPD2020).
+        bare = re.sub(r"^\d+(?=[A-Z])", "", re.sub(r"(?<=[A-Z])(?:19|20)\d\d$", "", word))
+        words.append(bare)
+    rest = " ".join(words)
+    found = []
+    for layer, pattern in _LAYER_NAMES.items():
+        shorter = re.sub(rf"\b(?:{pattern})\b", "#", rest)
+        if shorter != rest:
+            found.append(layer)
+        rest = shorter
+    return found
+
+
+def _absent_canopy(sources: Mapping[str, _Source]) -> list[str]:
+    absent = [_NICE_NAMES[layer] for layer in BAND_ORDER[REQUIRED_BANDS:] if layer not in sources]
+    return [f"no {', '.join(absent)}: taken as 0, so no crown fire"] if absent else []
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a raster, and say in one line what is wrong with a file that cannot be read."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # _header refuses it
+            dataset = rasterio.open(path)
+    except RasterioError as error:
+        raise InputError(
+            f"{path}: cannot be read as a raster, or is cut short; give a GeoTIFF, .asc or .lcp file ({_reason(error)})"
+        ) from None
+    with dataset:
+        try:
+            yield dataset
+        except RasterioError as error:
+            raise InputError(f"{path}: is damaged or cut short ({_reason(error)}); copy or download it again") from None
+
+
+def _reason(error: BaseException) -> str:
+    """Say the first cause of a GDAL error in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(getattr(error, "errmsg", error)).split())[:160]
+
+
+def _header(dataset: Any, path: Path, window: Window | None) -> RasterHeader:
+    """Read where a raster lies, refuse grids that are not square meters on a plane, and clip the window to it."""
+    a, b, c, d, e, f = _six(dataset.transform)
+    if dataset.transform.is_identity:
+        raise InputError(
+            f"{path}: has no georeference, so the size of its cells is unknown; "
+            "give it one with gdal_edit.py -a_srs ... -a_ullr ..."
+        )
+    crs = dataset.crs
+    if (crs and not _counts_meters(crs)) or (not crs and abs(a) < 0.1):
+        what = "has no coordinate reference system and cells so small that they seem to be degrees"
+        if crs:
+            what = "is in degrees" if crs.is_geographic else "does not count in meters"
+        raise InputError(f"{path}: {what}; reproject it with: {_gdalwarp(dataset, path, new_crs=True)}")
+    slack = 1e-4 * abs(a)
+    if abs(b) > slack or abs(d) > slack:
+        raise InputError(f"{path}: is rotated; reproject it with: {_gdalwarp(dataset, path)}")
+    if a <= 0 or abs(a + e) > slack:
+        what = f"has cells of {abs(a):g} m x {abs(e):g} m" if abs(abs(a) - abs(e)) > slack else "is not north up"
+        raise InputError(f"{path}: {what}; make them square, row 0 north, with: {_gdalwarp(dataset, path)}")
+    top, left, bottom, right = 0, 0, dataset.height, dataset.width
+    if window is not None:
+        row, col, rows, cols = window
+        top, left = max(0, row), max(0, col)
+        bottom, right = min(dataset.height, row + rows), min(dataset.width, col + cols)
+        if top >= bottom or left >= right:
+            raise InputError(
+                f"{path}: window {row},{col},{rows},{cols} (row, column, rows, columns) lies outside its "
+                f"{dataset.height} rows x {dataset.width} columns"
+            )
+    return RasterHeader(
+        shape=(bottom - top, right - left),
+        cell_size_m=a,
+        crs=str(crs.to_wkt()) if crs else None,
+        transform=(a, b, c + a * left + b * top, d, e, f + d * left + e * top),
+        raster_shape=(dataset.height, dataset.width),
+        origin=(top, left),
+        notes=(),
+    )
+
+
+def _counts_meters(crs: Any) -> bool:
+    return bool(crs.is_projected) and abs(float(crs.linear_units_factor[1]) - 1) < 1e-9
+
+
+def _gdalwarp(dataset: Any, path: Path, *, new_crs: bool = False) -> str:
+    """Give the command that makes a raster usable; fuel models are codes, so nearest neighbor."""
+    from rasterio.warp import transform
+
+    target = ""
+    if new_crs:
+        zone = "EPSG:326NN (NN is your UTM zone)"
+        if dataset.crs:
+            left, bottom, right, top = dataset.bounds
+            (lon,), (lat,) = transform(dataset.crs, "EPSG:4326", [(left + right) / 2], [(bottom + top) / 2])
+            if abs(lon) <= 180 and abs(lat) <= 84:
+                zone = f"EPSG:{326 if lat >= 0 else 327}{min(int((lon + 180) // 6) + 1, 60):02d}"
+        target = f"-t_srs {zone} "
+    return f"gdalwarp {target}-tr 30 30 -r near {path.name} reprojected.tif"
+
+
+def _six(transform: Any) -> Transform:
+    a, b, c, d, e, f = (float(number) for number in tuple(transform)[:6])
+    return a, b, c, d, e, f
+
+
+def _refuse_other_grid(header: RasterHeader, first: Path, here: RasterHeader, path: Path) -> None:
+    from rasterio.crs import CRS
+
+    if header.raster_shape != here.raster_shape:
+        what = "have {} rows x {} columns and {} x {}".format(*header.raster_shape, *here.raster_shape)
+    elif not np.allclose(header.transform, here.transform, rtol=1e-9, atol=1e-3 * header.cell_size_m):
+        what = f"lie on different grids ({header.transform} and {here.transform})"
+    elif (header.crs is None) != (here.crs is None) or (
+        header.crs is not None and header.crs != here.crs and CRS.from_wkt(header.crs) != CRS.from_wkt(here.crs)
+    ):
+        what = "have different coordinate reference systems"
+    else:
+        return
+    raise InputError(f"{first} and {path} {what}; put all layers on one grid with gdalwarp")
+
+
+def _read_band(
+    dataset: Any, source: _Source, layer: str, header: RasterHeader
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Read one band as stored, and where it holds no data."""
+    from rasterio.windows import Window as RasterioWindow
+
+    (row, col), (rows, cols) = header.origin, header.shape
+    stored = dataset.read(source.band, window=RasterioWindow(col, row, cols, rows))
+    if stored.dtype.kind not in "iuf":
+        raise InputError(f"{source.path}: band {source.band} holds {stored.dtype}, not plain numbers")
+    gaps = ~np.isfinite(stored) if stored.dtype.kind == "f" else np.zeros(stored.shape, bool)
+    for value in _NODATA_VALUES:
+        gaps |= stored == value
+    declared = dataset.nodatavals[source.band - 1]
+    # 0 is a height, a slope or a cover, and -1 a flat cell, whatever the file declares.
+    if (
+        declared is not None
+        and not np.isnan(declared)
+        and declared != 0
+        and not (layer == "aspect_deg" and declared == -1)
+    ):
+        gaps |= stored == stored.dtype.type(declared)
+    return stored, gaps
+
+
+def _as_fuel(
+    stored: npt.NDArray[Any], gaps: npt.NDArray[np.bool_], source: _Source, header: RasterHeader
+) -> npt.NDArray[np.int16]:
+    """Return fuel models as int16, 0 where there is no data; which codes exist is not this room's business."""
+    values = np.where(gaps, 0, stored)
+    bad = (values != np.trunc(values)) | (np.abs(values.astype(float)) > 32767)
+    if bad.any():
+        raise InputError(
+            f"{source.path}: band {source.band} holds {values[bad][0]:g} at {_first_cell(bad, header)}, which is not "
+            f"the code of a fuel model ({np.count_nonzero(bad)} such cells); give whole numbers such as 101 (GR1)"
+        )
+    return values.astype(np.int16)
+
+
+def _in_si(
+    stored: npt.NDArray[Any],
+    gaps: npt.NDArray[np.bool_],
+    layer: str,
+    source: _Source,
+    tags: Mapping[str, str],
+    header: RasterHeader,
+) -> npt.NDArray[np.float32]:
+    """Return a stored layer in SI units (slope in degrees), 0 where there is no data."""
+    unit = tags.get(_UNIT_TAGS[layer])
+    scale = _LANDFIRE_SCALE.get(layer, 1.0)
+    if unit is not None:
+        if unit not in _UNIT_SCALES[layer]:
+            raise InputError(
+                f"{source.path}: band {source.band} holds {layer} as {unit!r}; convert it to "
+                f"{' or '.join(_UNIT_SCALES[layer])}"
+            )
+        scale = _UNIT_SCALES[layer][unit]
+    elif layer in _LANDFIRE_SCALE and stored.dtype.kind == "f":
+        fractions = ~gaps & (stored != np.trunc(stored))
+        if fractions.any():
+            # Fractions mean meters or kg/m3, or a resampled LANDFIRE layer: a factor of 10 or 100 is not to be guessed.
+            raise InputError(
+                f"{source.path}: band {source.band} holds {layer} with fractions ({stored[fractions][0]:g} at "
+                f"{_first_cell(fractions, header)}); store it as LANDFIRE does, whole numbers of the value x "
+                f"{round(1 / scale)} (gdal_calc.py --type Int16)"
+            )
+    values = np.where(gaps, 0, stored).astype(np.float64) * scale
+    if source.slope_is_percent or (unit == "Percent" and layer == "slope_deg"):
+        values = np.degrees(np.arctan(values / 100))
+    return values.astype(np.float32)
+
+
+def _first_cell(where: npt.NDArray[np.bool_], header: RasterHeader) -> str:
+    """Say where in the whole raster the first true cell is."""
+    row, col = np.unravel_index(int(np.argmax(where)), where.shape)
+    return f"row {row + header.origin[0]}, column {col + header.origin[1]}"
+
+
+def _checked_georeference(place: Path, crs: str | None, transform: Transform | None) -> tuple[str, Transform]:
+    if crs is None:
+        raise InputError(
+            f"{place}: the landscape has no coordinate reference system, so no GIS file can be written; "
+            "give one with --crs, for example --crs EPSG:32611"
+        )
+    if transform is None:
+        raise InputError(
+            f"{place}: the landscape has no transform, so no GIS file can be written; "
+            "open it from a georeferenced raster, or give transform=(cell, 0, left, 0, -cell, top)"
+        )
+    return normalize_crs(crs), _six(transform)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -140,17 +143,22 @@ def slope_aspect(elevation_m: npt.NDArray[Any], cell_size_m: float) -> tuple[npt
 
 
 def _checked_window(window: Window, shape: tuple[int, int], label: str) -> Window:
+    row, col, rows, cols = _four_numbers(window)
+    where = f"{label}: {shape[0]} rows x {shape[1]} columns"
+    if row < 0 or col < 0 or row + rows > shape[0] or col + cols > shape[1]:
+        raise InputError(f"window {row},{col},{rows},{cols} (row, column, rows, columns) reaches outside {where}")
+    return row, col, rows, cols
+
+
+def _four_numbers(window: Window) -> Window:
     try:
         row, col, rows, cols = (_whole(number) for number in window)
     except (TypeError, ValueError):
         raise InputError(
             f"window {window!r} is not four whole numbers: first row, first column, rows, columns"
         ) from None
-    where = f"{label}: {shape[0]} rows x {shape[1]} columns"
     if rows < 1 or cols < 1:
         raise InputError(f"window {row},{col},{rows},{cols} is empty; give first row, first column, rows, columns")
-    if row < 0 or col < 0 or row + rows > shape[0] or col + cols > shape[1]:
-        raise InputError(f"window {row},{col},{rows},{cols} (row, column, rows, columns) reaches outside {where}")
     return row, col, rows, cols
 
 
@@ -170,9 +178,53 @@ def _whole(number: Any) -> int:
     return int(number)
 
 
-def _first_cell(where: npt.NDArray[np.bool_]) -> str:
+def _first_cell(where: npt.NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> str:
     row, col = np.unravel_index(int(np.argmax(where)), where.shape)
-    return f"row {row}, column {col}"
+    return f"row {row + origin[0]}, column {col + origin[1]}"
+
+
+def _unknown_fuels(
+    label: str, unknown: npt.NDArray[np.integer], bad: npt.NDArray[np.bool_], origin: tuple[int, int] = (0, 0)
+) -> str:
+    return (
+        f"{label}: unknown fuel model {', '.join(str(code) for code in unknown[:5])} in {np.count_nonzero(bad)} cells, "
+        f"first at {_first_cell(bad, origin)}; use codes of the 13 or the 40 standard models, or 91-99 for nonburnable"
+    )
+
+
+def _close_gaps(layers: dict[str, npt.NDArray[Any]], gaps: dict[str, npt.NDArray[np.bool_]]) -> tuple[str, ...]:
+    """Make burnable cells that lack a layer nonburnable, in place, and say how many cells lacked what."""
+    fuel = layers["fuel_model"]
+    notes = []
+    if "fuel_model" in gaps:
+        count = int(np.count_nonzero(gaps["fuel_model"]))
+        notes.append(f"{count} cells ({count / fuel.size:.1%}) have no fuel data and are taken as nonburnable")
+    burnable = fuels.burnable(fuel)
+    lacking = [layer for layer, holes in gaps.items() if layer != "fuel_model" and (holes & burnable).any()]
+    if lacking:
+        lost = burnable & np.any([gaps[layer] for layer in lacking], axis=0)
+        fuel[lost] = 0
+        notes.append(
+            f"{np.count_nonzero(lost)} cells with a fuel model lack {', '.join(lacking)} and are taken as nonburnable"
+        )
+    return tuple(notes)
+
+
+def _area_of_window(
+    window: Window | None,
+    buffer: int,
+    raster_shape: tuple[int, int],
+    origin: tuple[int, int],
+    shape: tuple[int, int],
+    label: str,
+) -> npt.NDArray[np.bool_]:
+    """Mark the window within the part of the raster that was read."""
+    if window is None:
+        return np.ones(shape, bool)
+    row, col, rows, cols = _checked_window(window, raster_shape, label)
+    inside = np.zeros(shape, bool)
+    inside[row - origin[0] : row - origin[0] + rows, col - origin[1] : col - origin[1] + cols] = True
+    return inside
 
 
 def _as_layer(name: str, values: Any, label: str, *, copy: bool = False) -> npt.NDArray[Any]:
@@ -210,6 +262,193 @@ def _as_layer(name: str, values: Any, label: str, *, copy: bool = False) -> npt.
     owned: npt.NDArray[Any] = np.array(given, dtype=dtype, order="C", copy=True)
     owned.setflags(write=False)
     return owned
+
+
+DEMO_CELL_SIZE_M = 30.0
+DEMO_CRS = "EPSG:32616"
+_EARTH_DEG_CRS = "EPSG:4326"
+
+
+class _Terrain(NamedTuple):
+    """Real terrain of the demo landscape; `ridge` is height above the surroundings in units of its own spread."""
+
+    elevation_m: npt.NDArray[np.float32]
+    slope_deg: npt.NDArray[np.float32]
+    aspect_deg: npt.NDArray[np.float32]
+    ridge: npt.NDArray[np.float32]
+
+
+@lru_cache(maxsize=1)
+def _demo_terrain() -> tuple[_Terrain, str, Transform]:
+    """Put matplotlib's sample terrain on a 30 m grid, once in a process."""
+    from matplotlib import cbook
+    from scipy.ndimage import gaussian_filter
+
+    try:
+        dem: Any = cbook.get_sample_data("jacksboro_fault_dem.npz")
+        with dem:
+            elevation = np.asarray(dem["elevation"], np.float32)
+            dx, dy, west, north = (float(dem[key]) for key in ("dx", "dy", "xmin", "ymin"))
+    except (OSError, KeyError) as error:
+        raise InputError(
+            f"demo landscape: matplotlib's sample terrain is not there ({error}); install matplotlib anew"
+        ) from None
+    # The file calls the latitude of its first row, the northern one, ymin.
+    grid, transform = formats.reproject(
+        elevation,
+        from_crs=_EARTH_DEG_CRS,
+        from_transform=(dx, 0.0, west, 0.0, -dy, north),
+        to_crs=DEMO_CRS,
+        cell_size_m=DEMO_CELL_SIZE_M,
+    )
+    # Meridians lean against the grid: what is left is cut to the largest upright box found by trimming the edge
+    # with the greatest share of empty cells.
+    top, left, bottom, right = 0, 0, *grid.shape
+    empty = np.isnan(grid)
+    while True:
+        box = empty[top:bottom, left:right]
+        shares = [box[0].mean(), box[-1].mean(), box[:, 0].mean(), box[:, -1].mean()]
+        if max(shares) == 0:
+            break
+        worst = int(np.argmax(shares))
+        top, bottom = top + (worst == 0), bottom - (worst == 1)
+        left, right = left + (worst == 2), right - (worst == 3)
+    elevation = np.ascontiguousarray(grid[top:bottom, left:right])
+    slope, aspect = slope_aspect(elevation, DEMO_CELL_SIZE_M)
+    above = elevation - gaussian_filter(elevation, 12.0)
+    a, b, c, d, e, f = transform
+    terrain = _Terrain(elevation, slope, aspect, np.asarray(above / above.std(), np.float32))
+    return terrain, formats.normalize_crs(DEMO_CRS), (a, b, c + a * left, d, e, f + e * top)
+
+
+def _demo_fuels(terrain: _Terrain, rng: np.random.Generator) -> dict[str, Any]:
+    """Grow fuels and canopy by rules on a piece of terrain: dry and open uphill and sunward, timber in the shade."""
+    shape = terrain.elevation_m.shape
+    southward = -np.cos(np.radians(terrain.aspect_deg - 20)) * np.minimum(terrain.slope_deg / 15, 1)
+    southward[terrain.aspect_deg < 0] = 0
+    patch = _smooth_noise(rng, shape, 5.0)
+    fine = _smooth_noise(rng, shape, 1.5)
+    dry = _ranks(0.9 * southward + 0.6 * terrain.ridge + 0.8 * patch + 0.25 * fine)
+    mix = _ranks(_smooth_noise(rng, shape, 3.0))
+
+    # From the shaded draw to the sunny ridge; each belt is two fuel models mixed in patches.
+    belts = (
+        (0.18, 183, 188),  # timber litter, TL3 and long-needle TL8
+        (0.40, 165, 161),  # timber with understory, TU5 and TU1
+        (0.60, 142, 145),  # shrub, SH2 and SH5
+        (0.80, 122, 121),  # grass-shrub, GS2 and GS1
+        (1.01, 102, 101),  # grass, GR2 and GR1
+    )
+    shifts = rng.uniform(-0.04, 0.04, len(belts))
+    fuel = np.zeros(shape, np.int16)
+    for (upper, often, seldom), shift in zip(reversed(belts), reversed(shifts), strict=True):
+        fuel[dry < upper + (shift if upper < 1 else 0)] = seldom
+        fuel[(dry < upper + (shift if upper < 1 else 0)) & (mix < 0.65)] = often
+
+    timber = (fuel >= 161) & (fuel <= 188)
+    dense = np.clip(0.5 + 0.25 * patch - 0.6 * (dry - 0.2), 0, 1)
+    cover = np.where(timber, 45 + 35 * dense, np.where(fuel == 142, 10, 0))
+    height = np.where(cover > 0, np.where(timber, 14 + 12 * dense, 8), 0)
+    base = np.where(cover > 0, np.where(timber, 1.0 + 2.5 * _ranks(fine), 1.5), 0)
+    bulk_density = np.where(cover > 0, np.where(timber, 0.07 + 0.12 * dense, 0.04), 0)
+
+    bare = _demo_barriers(terrain, rng)
+    rocky = 0.6 * terrain.ridge + 0.05 * terrain.slope_deg + 1.2 * _smooth_noise(rng, shape, 1.5)
+    rocks = int(rng.uniform(0.055, 0.075) * bare.size) - np.count_nonzero(bare)
+    if rocks > 0:
+        rocky[bare > 0] = -np.inf
+        bare.flat[np.argsort(rocky, axis=None, kind="stable")[-rocks:]] = 99
+    fuel[bare > 0] = bare[bare > 0]
+    layers = {
+        "canopy_cover_pct": cover,
+        "canopy_height_m": height,
+        "canopy_base_height_m": base,
+        "canopy_bulk_density_kg_m3": bulk_density,
+    }
+    # Whole percents and tenths, as fuel maps have them, so that no last bit of a filter shows.
+    steps = (1, 10, 10, 100)
+    rounded = {
+        name: np.where(bare > 0, 0, np.round(layer * step) / step).astype(np.float32)
+        for (name, layer), step in zip(layers.items(), steps, strict=True)
+    }
+    return {"fuel_model": fuel, **rounded}
+
+
+def _demo_barriers(terrain: _Terrain, rng: np.random.Generator) -> npt.NDArray[np.int16]:
+    """Lay streams (98) and roads (91) across a terrain, each with gaps: barriers that a fuel break can join."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import dijkstra
+
+    shape = terrain.elevation_m.shape
+    height, width = shape
+    bare = np.zeros(shape, np.int16)
+    lines = round(0.04 * height * width / (1.2 * (height + width) / 2))
+    if min(shape) < 3 or lines == 0:
+        return bare
+    # A coarse grid keeps the search for paths short on large landscapes.
+    step = max(1, math.ceil(max(shape) / 120))
+    rows, cols = np.arange(0, height, step), np.arange(0, width, step)
+    elevation = terrain.elevation_m[np.ix_(rows, cols)]
+    ridge = terrain.ridge[np.ix_(rows, cols)]
+    node = np.arange(elevation.size).reshape(elevation.shape)
+    for line in range(lines):
+        stream = line % 2 == 0
+        wander = _smooth_noise(rng, elevation.shape, 2.0)
+        starts, ends, costs = [], [], []
+        for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+            one = np.s_[: elevation.shape[0] - down, max(0, -right) : elevation.shape[1] - max(0, right)]
+            two = np.s_[down:, max(0, right) : elevation.shape[1] - max(0, -right)]
+            length = math.hypot(down, right)
+            grade = np.abs(elevation[two] - elevation[one]) / (length * step * DEMO_CELL_SIZE_M)
+            there = (ridge[one] + ridge[two]) / 2
+            # Water keeps to the draws; a road keeps level.
+            cost = np.exp(1.5 * there) if stream else 1 + (grade / 0.06) ** 2
+            cost = length * (cost + 0.2) * np.exp(0.4 * (wander[one] + wander[two]) / 2)
+            starts.append(node[one].ravel())
+            ends.append(node[two].ravel())
+            costs.append(cost.ravel())
+        graph = coo_array(
+            (np.concatenate(costs), (np.concatenate(starts), np.concatenate(ends))), shape=(node.size, node.size)
+        ).tocsr()
+        first, last = (node[:, 0], node[:, -1]) if rng.random() < 0.5 else (node[0], node[-1])
+        begin, end = int(rng.choice(first)), int(rng.choice(last))
+        _, before = dijkstra(graph, directed=False, indices=begin, return_predecessors=True)
+        path = [end]
+        while path[-1] != begin:
+            path.append(int(before[path[-1]]))
+        points = np.stack(np.unravel_index(path, elevation.shape), axis=1) * step
+        cells = np.concatenate([_straight(one, two) for one, two in pairwise(points)])
+        # Dry reaches and overgrown stretches of 2 to 4 cells.
+        gap = np.zeros(len(cells), bool)
+        for _ in range(max(1, len(cells) // 20)):
+            place = int(rng.integers(len(cells)))
+            gap[place : place + int(rng.integers(2, 5))] = True
+        cells = cells[~gap]
+        bare[cells[:, 0], cells[:, 1]] = 98 if stream else 91
+    return bare
+
+
+def _straight(one: npt.NDArray[np.int64], two: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Cells of the straight line from one cell to another, without the last."""
+    steps = int(np.abs(two - one).max())
+    return one + ((two - one) * np.arange(steps)[:, None]) // steps
+
+
+def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], cells: float) -> npt.NDArray[np.float64]:
+    """Noise of mean 0 and spread 1 whose patches are some `cells` wide."""
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(rng.standard_normal(shape), cells, mode="reflect")
+    spread = float(noise.std())
+    out: npt.NDArray[np.float64] = (noise - noise.mean()) / (spread if spread > 0 else 1.0)
+    return out
+
+
+def _ranks(field_of: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Share of the cells below each cell, 0 to 1."""
+    ranks = np.empty(field_of.size)
+    ranks[np.argsort(field_of, axis=None, kind="stable")] = np.arange(field_of.size)
+    return (ranks / max(1, field_of.size - 1)).reshape(field_of.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,12 +515,7 @@ class Landscape:
                 )
         unknown = fuels.unknown_codes(self.fuel_model)
         if len(unknown):
-            bad = np.isin(self.fuel_model, unknown)
-            raise InputError(
-                f"{self.label}: unknown fuel model {', '.join(str(code) for code in unknown[:5])} in "
-                f"{np.count_nonzero(bad)} cells, first at {_first_cell(bad)}; use codes of the 13 or the 40 standard "
-                "models, or 91-99 for nonburnable"
-            )
+            raise InputError(_unknown_fuels(self.label, unknown, np.isin(self.fuel_model, unknown)))
         self._check_grid()
         if not self.burnable.any():
             raise InputError(f"{self.label}: no cell is burnable; check the fuel model layer, or take another window")
@@ -349,6 +583,106 @@ class Landscape:
         rows = np.flatnonzero(self.area_of_interest.any(axis=1))
         cols = np.flatnonzero(self.area_of_interest.any(axis=0))
         return int(rows[0]), int(cols[0]), int(rows[-1] - rows[0] + 1), int(cols[-1] - cols[0] + 1)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        fuel_model: str = "fbfm40",
+        window: Window | None = None,
+        buffer_cells: int = 0,
+    ) -> Landscape:
+        """Open a landscape raster (8-band GeoTIFF or .lcp) or a folder of LANDFIRE layers; value is 1 everywhere.
+
+        Parameters
+        ----------
+        fuel_model : 'fbfm40' or 'fbfm13', which fuel layer of a folder to take
+        window : (first row, first column, rows, columns) that becomes the area of interest; None is everything
+        buffer_cells : width of the ring outside the area of interest, through which fires only pass; around a window
+            it is as wide as the raster allows, without a window it is taken off the raster's own edge
+
+        Raises
+        ------
+        InputError : as `formats.read_landscape` and `Landscape`, and a window outside the raster
+        """
+        buffer = _checked_buffer(buffer_cells)
+        label = Path(path).name or str(path)
+        asked = None
+        if window is not None:
+            row, col, rows, cols = _four_numbers(window)
+            asked = (row - buffer, col - buffer, rows + 2 * buffer, cols + 2 * buffer)
+        layers, gaps, header = formats.read_landscape(path, fuel_model, asked)
+        unknown = fuels.unknown_codes(layers["fuel_model"])
+        if len(unknown):
+            bad = np.isin(layers["fuel_model"], unknown)
+            raise InputError(_unknown_fuels(str(path), unknown, bad, header.origin))
+        notes = header.notes + _close_gaps(layers, gaps)
+        landscape = cls(
+            **layers,
+            value=np.ones(header.shape, np.float32),
+            area_of_interest=_area_of_window(window, buffer, header.raster_shape, header.origin, header.shape, label),
+            cell_size_m=header.cell_size_m,
+            crs=header.crs,
+            transform=header.transform,
+            label=label,
+            notes=notes,
+        )
+        return landscape if window is not None else with_buffer(landscape, buffer)
+
+    @classmethod
+    def demo(cls, rows: int, cols: int, seed: int = 0, *, buffer_cells: int = 0) -> Landscape:
+        """Make a landscape to try things on: real terrain, fuels made by rules. Not for decisions.
+
+        The terrain is a piece, chosen by the seed, of the Jacksboro fault in Tennessee and Kentucky (matplotlib's
+        sample file, resampled once to 30 m). Grass and grass-shrub grow on ridges and slopes that face the sun, then
+        shrub, then timber with its canopy on shaded slopes and in draws; roads and streams with gaps, and bare rock,
+        do not burn (5 to 8 % of the cells). Value is 1 everywhere. The same numbers give the same landscape.
+
+        Parameters
+        ----------
+        rows, cols : size of the area of interest
+        seed : 0 or more
+        buffer_cells : ring added around it on every side
+
+        Raises
+        ------
+        InputError : larger than the terrain, or no size at all
+        """
+        buffer = _checked_buffer(buffer_cells)
+        try:
+            rows, cols, seed = _whole(rows), _whole(cols), _whole(seed)
+        except (TypeError, ValueError):
+            raise InputError(f"demo landscape: {rows!r} x {cols!r}, seed {seed!r} are not whole numbers") from None
+        terrain, crs, (a, b, c, d, e, f) = _demo_terrain()
+        most = tuple(size - 2 * buffer for size in terrain.elevation_m.shape)
+        if not (1 <= rows <= most[0] and 1 <= cols <= most[1] and 0 <= seed < 2**64):
+            raise InputError(
+                f"demo landscape: {rows} rows x {cols} columns with a buffer of {buffer} cells, seed {seed} cannot be "
+                f"made; give 1 x 1 to {most[0]} x {most[1]} at this buffer, and a seed of 0 or more"
+            )
+        height, width = rows + 2 * buffer, cols + 2 * buffer
+        # Keyed by the seed alone and drawn in one fixed order, so nothing else can change it.
+        rng = np.random.Generator(np.random.Philox(key=seed))
+        top = int(rng.integers(terrain.elevation_m.shape[0] - height + 1))
+        left = int(rng.integers(terrain.elevation_m.shape[1] - width + 1))
+        here = np.s_[top : top + height, left : left + width]
+        part = _Terrain(*(layer[here] for layer in terrain))
+        inside = np.zeros((height, width), bool)
+        inside[buffer : buffer + rows, buffer : buffer + cols] = True
+        grown = _demo_fuels(part, rng)
+        return cls(
+            elevation_m=part.elevation_m,
+            slope_deg=part.slope_deg,
+            aspect_deg=part.aspect_deg,
+            **grown,
+            value=np.ones((height, width), np.float32),
+            area_of_interest=inside,
+            cell_size_m=DEMO_CELL_SIZE_M,
+            crs=crs,
+            transform=(a, b, c + a * left, d, e, f + e * top),
+            label=f"demo {rows} x {cols}, seed {seed} (real terrain, rule-made fuels: not for decisions)",
+        )
 
     @classmethod
     def from_arrays(

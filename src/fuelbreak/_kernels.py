@@ -734,17 +734,21 @@ def sum_planes(
     counter: I8,
     scratch: Scratch,
 ) -> None:
-    """Sums over the S fires of each of E episodes: planes f8 (E, 7, C), exact in any order.
+    """Sums over the S fires of each of E episodes: planes f8 (E, parts, 7, C), exact in any order.
 
+    The fires of an episode are cut in `parts` so that threads can share one episode; the caller adds the parts up.
     0 weight of fires that burned the cell; 1 value downstream of it in the fires' trees, the cell included (not in
     fires that started there: treating it would not stop those); 2 earliness, 1024 x (1 - arrival / duration);
     3-6 how far the fire moved north, east, south, west as it entered, in 1/1024.
     """
     episodes, per_episode = duration_min.shape
+    parts = planes.shape[1]
     while True:
-        e = take_ticket(counter)
-        if e >= episodes:
+        ticket = take_ticket(counter)
+        if ticket >= episodes * parts:
             return
-        planes[e, :, :] = 0.0
-        for s in range(per_episode):
-            add_planes(world, duration_min[e, s], arrival[e, s], parent[e, s], weight[e, s], planes[e], scratch)
+        e = ticket // parts
+        part = ticket - e * parts
+        planes[e, part, :, :] = 0.0
+        for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
+            add_planes(world, duration_min[e, s], arrival[e, s], parent[e, s], weight[e, s], planes[e, part], scratch)

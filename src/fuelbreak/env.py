@@ -157,7 +157,8 @@ class Episodes:
 
     def loss_avoided(self) -> F8:
         """Share of the untreated loss avoided so far on the episode's own fires (E,)."""
-        return np.asarray(1 - self.loss / np.where(self.first_loss > 0, self.first_loss, 1.0)) * (self.first_loss > 0)
+        avoided = 1 - self.loss / np.where(self.first_loss > 0, self.first_loss, 1.0)
+        return np.asarray(np.where(self.first_loss > 0, avoided, 0.0))
 
     def plan(self, row: int) -> Plan:
         """The breaks of one episode; their order is not kept here."""
@@ -291,9 +292,9 @@ class FireEnv(gym.Env[F4, np.int64]):
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Units that may be placed now (units,) bool."""
-        return self._episodes.action_mask()[0]
+        return np.asarray(self._episodes.action_mask()[0])
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]  # gymnasium's RenderFrame is a free type
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """The map as an image (H, W, 3) uint8: burn probability in red over fuels in green, breaks in black."""
         if self.render_mode is None:
             return None
@@ -312,7 +313,7 @@ class FireEnv(gym.Env[F4, np.int64]):
     def _observation(self) -> F4:
         out = np.empty((1, *self.observation_space.shape), np.float32)  # type: ignore[misc]  # Box has a shape
         self._episodes.observe(out)
-        return out[0]
+        return np.asarray(out[0])
 
     def _info(self) -> dict[str, Any]:
         episodes = self._episodes
@@ -352,7 +353,7 @@ class _Share:
         return episodes.action_mask(), episodes.loss.copy(), episodes.loss_avoided(), episodes.ensemble.cells_solved
 
 
-class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, I8]):
+class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     """Many episodes at once: Gymnasium's vector environment, all rows ending together.
 
     Parameters

@@ -86,7 +86,7 @@ class Scores:
         drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
         counts = np.concatenate([np.ones((1, n)), drawn]) * self.weight
         totals = self.loss @ counts.T
-        return np.asarray(1 - totals / np.where(totals[0] > 0, totals[0], 1.0)) * (totals[0] > 0)
+        return np.asarray((1 - totals / np.where(totals[0] > 0, totals[0], 1.0)) * (totals[0] > 0))
 
     @staticmethod
     def _interval(shares: F8) -> tuple[float, float, float]:

@@ -107,7 +107,7 @@ def exact_value(landscape: Landscape) -> F8:
     return np.asarray(np.rint(value / step) * step)
 
 
-def _padded(array: npt.NDArray[np.generic], fill: float) -> npt.NDArray[np.generic]:
+def _padded(array: npt.NDArray[T], fill: float) -> npt.NDArray[T]:
     return np.pad(array, PAD, constant_values=fill).ravel()
 
 
@@ -121,7 +121,7 @@ def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: in
     bucket_min = np.empty(len(weathers), np.float32)
     pattern = np.empty(len(weathers), np.int32)
     patterns: dict[bytes, int] = {}
-    closed = []
+    closed: list[npt.NDArray[np.uint8]] = []
     for i, weather in enumerate(weathers):
         behavior = fire_behavior(landscape, weather)
         spread[i, PAD:-PAD, PAD:-PAD, :3] = cell_fields(behavior, landscape.cell_size_m)
@@ -133,14 +133,14 @@ def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: in
         # Half the usual time between neighbors: few re-settled cells, few empty buckets.
         typical = 0.5 * landscape.cell_size_m / np.median(rate[rate > 0]) if (rate > 0).any() else 1.0
         bucket_min[i] = np.clip(typical, 0.02, 20.0)
-        shut = np.asarray(_padded(np.where(rate > 0, 0, _kernels.CLOSED).astype(np.uint8), _kernels.CLOSED))
+        shut = _padded(np.where(rate > 0, 0, _kernels.CLOSED).astype(np.uint8), int(_kernels.CLOSED))
         pattern[i] = patterns.setdefault(shut.tobytes(), len(patterns))
         if pattern[i] == len(closed):
             closed.append(shut)
     closed_patterns = np.stack(closed).astype(np.uint8)
     open_dirs = np.zeros(closed_patterns.shape, np.uint32)
-    for shut, bits in zip(closed_patterns, open_dirs, strict=True):
-        _kernels.all_open_bits(shut, bits, rows, cols)
+    for i in range(len(closed)):
+        _kernels.all_open_bits(closed_patterns[i], open_dirs[i], rows, cols)
     outer = np.ones(landscape.shape, np.uint8)
     outer[1:-1, 1:-1] = 0
     return World(
@@ -149,8 +149,8 @@ def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: in
         pattern,
         closed_patterns,
         open_dirs,
-        np.asarray(_padded(exact_value(landscape), 0.0), dtype=np.float64),
-        np.asarray(_padded(outer, 0), dtype=np.uint8),
+        _padded(exact_value(landscape), 0.0),
+        _padded(outer, 0),
         cols,
     )
 
@@ -221,7 +221,7 @@ class SpreadResult:
     @property
     def burned_area_ha(self) -> F8:
         """Area burned by each fire, hectares (n,)."""
-        return self.burned_cells * (self.landscape.cell_size_m**2 / 1e4)
+        return np.asarray(self.burned_cells * self.landscape.hectares_per_cell)
 
     @property
     def mean_loss(self) -> float:
@@ -280,9 +280,9 @@ def _cropped(padded: npt.NDArray[T], shape: tuple[int, int]) -> npt.NDArray[T]:
 
 def _exact_weights(weight: F8) -> I8:
     """Weights as whole numbers in proportion, so that weighted counts do not depend on the order of the fires."""
-    return (
-        np.rint(weight / weight.max() * VALUE_STEPS).astype(np.int64) if weight.min() < weight.max() else weight * 0 + 1
-    )
+    if weight.min() == weight.max():
+        return np.ones(len(weight), np.int64)
+    return np.rint(weight / weight.max() * VALUE_STEPS).astype(np.int64)
 
 
 def spread(
@@ -317,7 +317,7 @@ def spread(
         )
     treated = np.empty(0, np.int64) if plan is None else _padded_cell(plan.cells, landscape.shape[1])
     closed, open_dirs = _treat_world(world, treated)
-    burning, weight = _burning(landscape, fires), _exact_weights(fires.weight).astype(np.int64)
+    burning, weight = _burning(landscape, fires), _exact_weights(fires.weight)
     n, cells = len(fires), len(world.value)
     counts = np.zeros((workers, cells), np.int64)
     burned, settled = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -452,7 +452,8 @@ class Ensemble:
         self._open_dirs = np.broadcast_to(self.world.open_dirs, (episodes, *self.world.open_dirs.shape)).copy()
         self._ignition, self._weather = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
         self._duration, self._weight = np.ones(shape, np.float32), np.ones(shape)
-        self._planes = np.zeros((episodes, _kernels.PLANES, cells))
+        parts = -(-self._workers // episodes)  # threads that share one episode
+        self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
         self.cells_solved = 0
         # Base states are worth their memory when episodes come back to them.
         self._base: tuple[F4, npt.NDArray[np.int8], F8] | None = None
@@ -467,7 +468,8 @@ class Ensemble:
     def _solve(self, which: I8, arrival: F4, parent: npt.NDArray[np.int8], loss: F8) -> None:
         """Write the untreated states of fires of the bank."""
         settled, counter = np.zeros(len(which), np.int64), np.zeros(1, np.int64)
-        burning = Burning(*(array[which] for array in self._burning))
+        fires = self._burning
+        burning = Burning(fires.ignition[which], fires.weather[which], fires.duration_min[which])
 
         def work(worker: int) -> None:
             _kernels.solve_states(
@@ -491,8 +493,10 @@ class Ensemble:
         if self._base is None:
             self._solve(which, self._arrival[episode], self._parent[episode], self._loss[episode])
         else:
-            for own, base in zip((self._arrival, self._parent, self._loss), self._base, strict=True):
-                np.take(base, which, axis=0, out=own[episode])
+            arrival, parent, loss = self._base
+            np.take(arrival, which, axis=0, out=self._arrival[episode])
+            np.take(parent, which, axis=0, out=self._parent[episode])
+            np.take(loss, which, out=self._loss[episode])
         self._closed[episode], self._open_dirs[episode] = self.world.closed, self.world.open_dirs
         self._ignition[episode], self._weather[episode] = self._burning.ignition[which], self._burning.weather[which]
         self._duration[episode], self._weight[episode] = self._burning.duration_min[which], self.fires.weight[which]
@@ -547,10 +551,12 @@ class Ensemble:
                 self._scratch[worker],
             )
 
-        parallel.run_threads(work, min(self._workers, self.episodes))
-        planes = _cropped(self._planes, self.landscape.shape) / self._weight.sum(axis=1)[:, None, None, None]
+        parallel.run_threads(work, self._workers)
+        planes = (
+            _cropped(self._planes.sum(axis=1), self.landscape.shape) / self._weight.sum(axis=1)[:, None, None, None]
+        )
         planes[:, 2:] /= 1024.0
-        return planes
+        return np.asarray(planes)
 
     def arrival_min(self, episode: int, fire: int) -> F4:
         """Arrival time of one fire of an episode, min (H, W) f4, infinity where unburned."""

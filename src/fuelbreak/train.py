@@ -12,7 +12,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -136,9 +136,8 @@ def make_config(settings: dict[str, Any], source: str = "configuration") -> Trai
         config = TrainConfig(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        key = first["loc"][0]
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{source}: {key} = {first['input']!r}: {reason}") from error
+        raise InputError(f"{source}: {first['loc'][0]} = {first['input']!r}: {reason}") from error
     if config.network_width % 4:
         raise InputError(f"{source}: network_width = {config.network_width}: give a multiple of 4")
     if config.memory_simulations > config.fire_bank_size:
@@ -203,6 +202,14 @@ def agent_plan(agent: DQN, landscape: Landscape, fires: Fires, budget: float | s
     )
 
 
+def load_agent(folder: Path) -> DQN:
+    """The trained agent of a run folder (its best weights), or of an agent.pt file."""
+    from fuelbreak.agents.dqn import DQN
+
+    agent, _ = DQN.load(folder / "agent.pt" if folder.is_dir() else folder, threads=parallel.available_cores())
+    return agent
+
+
 @dataclass(frozen=True, eq=False)
 class TrainResult:
     """What a run ends with; its folder holds config.json, metrics.csv, checkpoint.pt and agent.pt."""
@@ -227,10 +234,8 @@ def _stop_flag() -> Iterator[list[bool]]:
     flag: list[bool] = []
     kept = {}
     for number in (signal.SIGINT, signal.SIGTERM):
-        try:
+        with suppress(ValueError):  # outside the main thread: whoever owns it decides
             kept[number] = signal.signal(number, lambda *_: flag.append(True))
-        except ValueError:  # not the main thread: whoever owns it decides
-            pass
     try:
         yield flag
     finally:

@@ -1,0 +1,233 @@
+"""What a run hands over: GIS files, scores, pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fuelbreak.errors import InputError
+from fuelbreak.evaluate import CAVEAT, Scores
+from fuelbreak.formats import write_breaks, write_raster
+from fuelbreak.landscape import Landscape, Plan
+from fuelbreak.parallel import CoreUse
+from fuelbreak.scenarios import Fires
+from fuelbreak.spread import spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+F4 = npt.NDArray[np.float32]
+NODATA = -9999.0
+
+
+def check_can_write_gis(landscape: Landscape) -> None:
+    """Refuse a landscape without coordinate system before any work is spent on files that cannot be written."""
+    if landscape.crs is None or landscape.transform is None:
+        raise InputError(
+            f"{landscape.label}: the landscape has no coordinate system, so no GIS file can be written; "
+            "give one with --crs, such as --crs EPSG:32611"
+        )
+
+
+def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scores: Scores, name: str) -> None:
+    """Write a plan's files into `folder`.
+
+    plan.tif (rank of building, 0 untreated), plan.gpkg (layer breaks), burn_probability_before.tif and _after.tif on the
+    fires that judged, scores.csv, map.png.
+    """
+    check_can_write_gis(landscape)
+    where = {"crs": landscape.crs, "transform": landscape.transform}
+    tags = {
+        "method": plan.method,
+        "landscape": landscape.label,
+        "fires": f"{len(fires)} {fires.origin} digest {fires.digest}",
+        "duration_min": f"{float(fires.duration_min.max()):g}",
+    }
+    rank = np.zeros(landscape.shape, np.int16 if len(plan.cells) < 2**15 else np.float32)
+    rank.flat[plan.cells] = np.arange(1, len(plan.cells) + 1)
+    write_raster(
+        folder / "plan.tif", rank, **where, nodata=NODATA, tags=tags, description="rank of building, 0 untreated"
+    )
+    n = len(plan.cells)
+    write_breaks(
+        folder / "plan.gpkg",
+        plan.row_col,
+        {
+            "rank": np.arange(1, n + 1),
+            "kind": np.array([plan.kind] * n, dtype=object),
+            "area_ha": np.full(n, landscape.cell_size_m**2 / 1e4),
+        },
+        **where,
+    )
+    before, after = spread(landscape, fires).burn_probability(), spread(landscape, fires, plan).burn_probability()
+    meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"
+    for word, probability in (("before", before), ("after", after)):
+        write_raster(
+            folder / f"burn_probability_{word}.tif",
+            probability,
+            **where,
+            nodata=NODATA,
+            tags=tags | {"meaning": meaning},
+            description=f"burn probability {word} treatment",
+        )
+    write_scores(folder / "scores.csv", scores)
+    mean, low, high = scores.loss_avoided(name)
+    figure = plan_figure(
+        landscape,
+        before,
+        after,
+        plan,
+        f"{len(plan.cells)} cells of firebreak ({name}) avoid {mean:.1%} of the expected loss "
+        f"(95 % interval {low:.1%} to {high:.1%}, {len(fires)} held-out fires)",
+    )
+    figure.savefig(folder / "map.png", dpi=150)
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write the table of scores as CSV."""
+    rows = scores.table()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+
+
+def score_lines(scores: Scores, against: tuple[str, ...] = ()) -> list[str]:
+    """The table of scores as text lines, best first, then the paired differences of the best-named plan."""
+    rows = sorted(scores.table(), key=lambda row: -row["loss_avoided"])
+    lines = [
+        f"{'plan':<18}{'units':>6}  {'loss avoided':>12}  {'95 % interval':>17}  {'simulations':>11}  {'CPU s':>7}"
+    ]
+    for row in rows:
+        interval = f"{row['low']:.1%} to {row['high']:.1%}"
+        lines.append(
+            f"{row['plan']:<18}{row['units']:>6}  {row['loss_avoided']:>12.1%}  {interval:>17}  "
+            f"{row['simulations']:>11,}  {row['seconds']:>7.2f}"
+        )
+    first = scores.names[1]
+    for other in against:
+        if other != first and other in scores.names:
+            mean, low, high = scores.difference(first, other)
+            verdict = "more" if low > 0 else "less" if high < 0 else "no clear difference"
+            lines.append(
+                f"{first} - {other}: {100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}): {verdict}"
+            )
+    lines.append(CAVEAT)
+    if scores.reached_edge_share > 0.05:
+        lines.append(
+            f"Note: {scores.reached_edge_share:.0%} of the fires reach the map's outer edge, which then acts as a "
+            "break; a wider buffer (--buffer) or shorter fires would mend it."
+        )
+    return lines
+
+
+def _hillshade(landscape: Landscape) -> F4:
+    """Light from the northwest, 45 degrees high (H, W), 0 to 1."""
+    slope, aspect = np.deg2rad(landscape.slope_deg), np.deg2rad(np.maximum(landscape.aspect_deg, 0))
+    light = np.sin(np.pi / 4) * np.cos(slope) + np.cos(np.pi / 4) * np.sin(slope) * np.cos(np.deg2rad(315) - aspect)
+    return np.asarray(np.clip(light, 0, 1), np.float32)
+
+
+def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: str) -> Figure:
+    """Burn probability before and after on hillshade, one color scale, the plan's breaks in the second."""
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    rows, cols = landscape.shape
+    figure = Figure(figsize=(12, 0.8 + 5.6 * rows / cols), layout="constrained")
+    axes = figure.subplots(1, 2)
+    shade, km = _hillshade(landscape), landscape.cell_size_m / 1000
+    extent = (0, cols * km, 0, rows * km)
+    fire = LinearSegmentedColormap.from_list(
+        "fire", [(1, 0.9, 0.4, 0.0), (1, 0.8, 0.2, 0.6), (0.95, 0.4, 0.05, 0.85), (0.5, 0.0, 0.1, 0.95)]
+    )
+    top = max(float(before.max()), 1e-6)
+    for axis, probability, word in zip(axes, (before, after), ("before", "after"), strict=True):
+        axis.imshow(shade, cmap="gray", extent=extent, vmin=0.2, vmax=1.1)
+        bare = np.zeros((rows, cols, 4))
+        bare[~landscape.burnable] = (0.35, 0.55, 0.75, 0.75)
+        axis.imshow(bare, extent=extent)
+        image = axis.imshow(probability, cmap=fire, extent=extent, vmin=0, vmax=top)
+        row, col, high, wide = landscape.aoi_window
+        if (high, wide) != (rows, cols):
+            axis.add_patch(
+                Rectangle((col * km, (rows - row - high) * km), wide * km, high * km, fill=False, ec="white", lw=1.5)
+            )
+        axis.set_title(f"burn probability {word}" + (" the fuel breaks" if word == "before" else ", breaks in black"))
+        axis.set_xlabel("km east")
+    axes[0].set_ylabel("km north")
+    breaks = np.zeros((rows, cols, 4))
+    breaks[plan.mask] = (0, 0, 0, 1)
+    axes[1].imshow(breaks, extent=extent)
+    figure.colorbar(image, ax=axes, label="conditional burn probability", shrink=0.85)
+    figure.suptitle(f"{title}\n{landscape.label}; nonburnable in blue", fontsize=11)
+    return figure
+
+
+def training_figure(metrics_csv: Path) -> Figure:
+    """Learning curve and use of the cores, from a run's metrics.csv."""
+    from matplotlib.figure import Figure
+
+    table = np.genfromtxt(metrics_csv, delimiter=",", names=True, ndmin=1)
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    top.plot(table["episodes"], 100 * table["loss_avoided_train"], "o-", label="episode's own fires, exploring")
+    top.plot(table["episodes"], 100 * table["loss_avoided_validation"], "s-", label="validation fires")
+    top.set_ylabel("loss avoided (%)")
+    top.legend()
+    below = np.zeros(len(table))
+    for share in ("acting", "learning", "waiting_for_fires"):
+        values = 100 * table[f"share_{share}"]
+        bottom.fill_between(table["episodes"], below, below + values, alpha=0.5, label=share.replace("_", " "))
+        below = below + values
+    bottom.plot(table["episodes"], 100 * table["cpu_busy_share"], "k-", label="cores busy")
+    bottom.set_ylim(0, 105)
+    bottom.set_ylabel("share of time (%)")
+    bottom.set_xlabel("episodes")
+    bottom.legend(ncols=4, loc="lower center")
+    return figure
+
+
+def cores_figure(use: CoreUse, title: str) -> Figure:
+    """Busy share of each core over time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axis = figure.subplots()
+    seconds = [moment for moment, _ in use.timeline]
+    for core in range(len(use.per_core)):
+        axis.plot(seconds, [100 * shares[core] for _, shares in use.timeline], label=f"core {core}", lw=1)
+    axis.set(xlabel="seconds", ylabel="busy (%)", ylim=(0, 105), title=title)
+    axis.legend(loc="lower right", ncols=4)
+    return figure
+
+
+def parallel_figure(rows: list[dict[str, Any]]) -> Figure:
+    """Simulations per second, speed-up and efficiency of each way of running."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    names = [row["method"] for row in rows]
+    for axis, key, label in zip(
+        figure.subplots(1, 3),
+        ("simulations_per_second", "speedup", "efficiency"),
+        ("simulations per second", "speed-up over sequential", "efficiency (speed-up per worker)"),
+        strict=True,
+    ):
+        _bars(axis, names, [row[key] for row in rows], label)
+    return figure
+
+
+def _bars(axis: Axes, names: list[str], values: list[float], label: str) -> None:
+    bars = axis.bar(range(len(names)), values, color="tab:orange")
+    axis.bar_label(bars, fmt="{:,.2f}" if max(values) < 100 else "{:,.0f}")
+    axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    axis.set_ylabel(label)
+    axis.margins(y=0.15)

@@ -394,6 +394,8 @@ def _demo_barriers(terrain: _Terrain, rng: np.random.Generator) -> npt.NDArray[n
     for line in range(lines):
         stream = line % 2 == 0
         wander = _smooth_noise(rng, elevation.shape, 2.0)
+        wander[[0, -1]] += 4  # a line along the map's edge would part nothing
+        wander[:, [0, -1]] += 4
         starts, ends, costs = [], [], []
         for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
             one = np.s_[: elevation.shape[0] - down, max(0, -right) : elevation.shape[1] - max(0, right)]

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
-from numba import config, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 
 F4 = npt.NDArray[np.float32]
@@ -27,6 +28,7 @@ I4 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
 U4 = npt.NDArray[np.uint32]
+Int = int | np.integer[Any]
 
 PAD = 2  # the longest edge spans two rows or columns
 DIRECTIONS = 16
@@ -121,7 +123,8 @@ def make_scratch(cells: int, pool: int | None = None) -> Scratch:
     )
 
 
-if config.DISABLE_JIT:
+NUMBA_CONFIG: Any = numba.config
+if NUMBA_CONFIG.DISABLE_JIT:
 
     def take_ticket(counter: I8) -> int:
         """Return the counter's value and add one to it."""
@@ -131,7 +134,7 @@ if config.DISABLE_JIT:
 
 else:
 
-    @intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
+    @intrinsic
     def take_ticket(typingctx: Any, counter: Any) -> Any:
         """Return the counter's value and add one to it, in one step that no other thread can split."""
 
@@ -144,7 +147,7 @@ else:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def edge_min(field: F4, cell: int, k: int, width: int) -> Any:
+def edge_min(field: F4, cell: Int, k: Int, width: Int) -> Any:
     """Minutes from the center of `cell` to the center of its neighbor in direction k: the one edge expression.
 
     The exact line integral of the slowness over the crossed cells, each edge being four quarters.
@@ -159,7 +162,7 @@ def edge_min(field: F4, cell: int, k: int, width: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def open_bits(closed: U1, cell: int, width: int, as_open: int) -> Any:
+def open_bits(closed: U1, cell: Int, width: Int, as_open: Int) -> Any:
     """Directions in which fire may leave `cell`, as bits; the cell `as_open` (or -1) counts as open.
 
     An edge is blocked if any cell it crosses is closed, or if it passes a corner whose two flanks are both closed.
@@ -186,7 +189,7 @@ def open_bits(closed: U1, cell: int, width: int, as_open: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def all_open_bits(closed: U1, open_dirs: U4, rows: int, width: int) -> None:
+def all_open_bits(closed: U1, open_dirs: U4, rows: Int, width: Int) -> None:
     """Fill `open_dirs` (C,) for a whole padded grid of `rows` rows."""
     open_dirs[:] = 0
     for row in range(PAD, rows - PAD):
@@ -195,7 +198,7 @@ def all_open_bits(closed: U1, open_dirs: U4, rows: int, width: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def close_cell(closed: U1, open_dirs: U4, cell: int, width: int) -> None:
+def close_cell(closed: U1, open_dirs: U4, cell: Int, width: Int) -> None:
     """Treat one cell as a firebreak: mark it and shut every edge that crosses it."""
     closed[cell] |= TREATED
     for row in range(-PAD, PAD + 1):
@@ -206,7 +209,7 @@ def close_cell(closed: U1, open_dirs: U4, cell: int, width: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def with_open_ignition(closed: U1, open_dirs: U4, ignition: int, width: int, out: U4) -> U4:
+def with_open_ignition(closed: U1, open_dirs: U4, ignition: Int, width: Int, out: U4) -> U4:
     """Open directions as one fire sees them: a treated ignition cell counts as untreated for that fire.
 
     Returns `open_dirs` itself where the ignition is untreated, else `out`, filled.
@@ -229,13 +232,13 @@ def run_buckets(
     arrival: F4,
     parent: I1,
     duration: Any,
-    width: int,
+    width: Int,
     bucket_min: Any,
     seeds: I4,
-    n_seeds: int,
+    n_seeds: Int,
     scratch: Scratch,
-    n_touched: int,
-) -> tuple[int, int]:
+    n_touched: Int,
+) -> tuple[Int, Int]:
     """Relax from the seeds (cells with tentative times) until nothing changes; label-correcting time buckets.
 
     Cells burned for the first time are appended to `scratch.touched`. Returns (touched, settled cells); touched is -1
@@ -329,8 +332,8 @@ def run_buckets(
 
 @njit(cache=True, nogil=True)
 def run_heap(
-    field: F4, open_dirs: U4, arrival: F4, parent: I1, ignition: int, duration: Any, width: int, touched: I4
-) -> tuple[int, int]:
+    field: F4, open_dirs: U4, arrival: F4, parent: I1, ignition: Int, duration: Any, width: Int, touched: I4
+) -> tuple[Int, Int]:
     """Solve one fire from nothing by an indexed binary heap: the exact fallback, with the same bits.
 
     Expects arrival inf and parent -1 everywhere; returns (touched, settled cells).
@@ -401,13 +404,13 @@ def solve_one(
     world: World,
     closed: U1,
     open_dirs: U4,
-    ignition: int,
-    weather: int,
+    ignition: Int,
+    weather: Int,
     duration: Any,
     arrival: F4,
     parent: I1,
     scratch: Scratch,
-) -> tuple[int, int]:
+) -> tuple[Int, Int]:
     """Arrival times of one fire on a fresh grid (inf, -1); the burned cells are listed in `scratch.touched`.
 
     `closed`, `open_dirs` (C,) are those of the fire's pattern. Returns (burned cells, settled cells).
@@ -444,14 +447,14 @@ def repair_one(
     world: World,
     closed: U1,
     open_dirs: U4,
-    ignition: int,
-    weather: int,
+    ignition: Int,
+    weather: Int,
     duration: Any,
-    cell: int,
+    cell: Int,
     arrival: F4,
     parent: I1,
     scratch: Scratch,
-) -> tuple[float, int]:
+) -> tuple[float, Int]:
     """Bring one fire up to date after `cell` was treated: re-solve only what its path crossed.
 
     `closed`, `open_dirs` already hold the new firebreak. Returns (loss avoided by it, cells re-solved). Bit-equal to a
@@ -561,7 +564,7 @@ def solve_states(
     Threads share `counter` and take fires from it until none is left; each fire writes its own row only.
     """
     while True:
-        s = take_ticket(counter)
+        s: Int = take_ticket(counter)
         if s >= len(fires.ignition):
             return
         weather = fires.weather[s]
@@ -602,7 +605,7 @@ def burn_statistics(
     Uses the scratch grid and wipes it after each fire, so memory does not grow with the number of fires.
     """
     while True:
-        s = take_ticket(counter)
+        s: Int = take_ticket(counter)
         if s >= len(fires.ignition):
             return
         weather = fires.weather[s]
@@ -694,12 +697,12 @@ def add_planes(
     width = world.width
     touched, children, downstream = scratch.touched, scratch.children, scratch.downstream
     n = 0
-    for cell in range(len(parent)):
-        if parent[cell] >= 0:
-            touched[n] = cell
+    for candidate in range(len(parent)):
+        if parent[candidate] >= 0:
+            touched[n] = candidate
             n += 1
-            children[cell] = 0
-            downstream[cell] = world.value[cell]
+            children[candidate] = 0
+            downstream[candidate] = world.value[candidate]
     for i in range(n):
         cell = np.int64(touched[i])
         k = parent[cell]

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -171,7 +170,7 @@ def _open(
     def make(cells: int) -> Landscape:
         if thing == DEMO:
             return Landscape.demo(50, 50, seed, buffer_cells=cells)
-        return Landscape.open(thing, fuel_model=fuel_model, window=where, buffer_cells=cells)  # type: ignore[arg-type]
+        return Landscape.open(thing, fuel_model=fuel_model, window=where, buffer_cells=cells)
 
     if fuel_model not in ("fbfm40", "fbfm13"):
         raise InputError(f"--fuel-model: {fuel_model!r} is unknown; use fbfm40 or fbfm13")
@@ -368,8 +367,8 @@ def _read_plan(landscape: Landscape, path: Path) -> Plan:
     )
     if ranks.shape != landscape.shape or not same_place:
         raise InputError(
-            f"{path}: its grid of {ranks.shape[0]} x {ranks.shape[1]} cells is not the landscape's of "
-            f"{landscape.shape[0]} x {landscape.shape[1]} at the same place; use the --window and --buffer it was made with"
+            f"{path}: its grid of {ranks.shape[0]} x {ranks.shape[1]} cells is not the landscape's, "
+            f"{landscape.shape[0]} x {landscape.shape[1]} at its place; give the --window and --buffer it was made with"
         )
     treated = np.flatnonzero(ranks > 0)
     return Plan.from_flat(landscape, treated[np.argsort(ranks.flat[treated], kind="stable")], method=path.stem)
@@ -597,8 +596,3 @@ def bench_parallel(
 def show_version() -> None:
     """Print the version."""
     print(__version__)
-
-
-__all__ = ["app", "main"]
-
-assert {field.name for field in dataclass_fields(Weather)} <= set(TrainConfig.model_fields)

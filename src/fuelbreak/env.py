@@ -311,7 +311,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         return np.asarray(np.kron(np.rint(image * 255), np.ones((scale, scale, 1)))).astype(np.uint8)
 
     def _observation(self) -> F4:
-        out = np.empty((1, *self.observation_space.shape), np.float32)  # type: ignore[misc]  # Box has a shape
+        out = np.empty((1, len(self._episodes.channels), *self._episodes.map_shape), np.float32)
         self._episodes.observe(out)
         return np.asarray(out[0])
 
@@ -324,9 +324,10 @@ class FireEnv(gym.Env[F4, np.int64]):
         }
 
 
-def _spaces(episodes: Episodes) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
+def _spaces(episodes: Episodes) -> tuple[gym.Space[F4], gym.spaces.Discrete]:
     shape = (len(episodes.channels), *episodes.map_shape)
-    return gym.spaces.Box(-1.0, 1.0, shape, np.float32), gym.spaces.Discrete(len(episodes.unit_cell))
+    box: gym.Space[Any] = gym.spaces.Box(-1.0, 1.0, shape, np.float32)
+    return box, gym.spaces.Discrete(len(episodes.unit_cell))
 
 
 class _Share:
@@ -396,15 +397,12 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         threads = workers if method == "threading" else 1
         in_bank = fires if here > 1 or method != "multiprocessing" else fires.take(np.arange(num_simulations))
         self._episodes: Episodes | None = Episodes(landscape, in_bank, here, num_simulations, budget, obs, threads)
-        self.channels, self.unit_cell, self.budget = (
-            self._episodes.channels,
-            self._episodes.unit_cell,
-            self._episodes.budget,
-        )
+        self.channels, self.budget = self._episodes.channels, self._episodes.budget
+        self.map_shape, self.unit_cell = self._episodes.map_shape, self._episodes.unit_cell
         self.single_observation_space, self.single_action_space = _spaces(self._episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._observations = np.zeros((num_envs, *self.single_observation_space.shape), np.float32)
+        self._observations = np.zeros((num_envs, len(self.channels), *self._episodes.map_shape), np.float32)
         self._workers: parallel.Workers | None = None
         self._memory: SharedMemory | None = None
         self._rows = [np.arange(num_envs)]

@@ -37,11 +37,11 @@ def check_can_write_gis(landscape: Landscape) -> None:
 def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scores: Scores, name: str) -> None:
     """Write a plan's files into `folder`.
 
-    plan.tif (rank of building, 0 untreated), plan.gpkg (layer breaks), burn_probability_before.tif and _after.tif on the
-    fires that judged, scores.csv, map.png.
+    plan.tif (rank of building, 0 untreated), plan.gpkg (layer breaks), burn_probability_before.tif and _after.tif on
+    the fires that judged, scores.csv, map.png.
     """
     check_can_write_gis(landscape)
-    where = {"crs": landscape.crs, "transform": landscape.transform}
+    crs, transform = landscape.crs, landscape.transform
     tags = {
         "method": plan.method,
         "landscape": landscape.label,
@@ -51,7 +51,13 @@ def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scor
     rank = np.zeros(landscape.shape, np.int16 if len(plan.cells) < 2**15 else np.float32)
     rank.flat[plan.cells] = np.arange(1, len(plan.cells) + 1)
     write_raster(
-        folder / "plan.tif", rank, **where, nodata=NODATA, tags=tags, description="rank of building, 0 untreated"
+        folder / "plan.tif",
+        rank,
+        crs=crs,
+        transform=transform,
+        nodata=NODATA,
+        tags=tags,
+        description="rank of building, 0 untreated",
     )
     n = len(plan.cells)
     write_breaks(
@@ -62,7 +68,8 @@ def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scor
             "kind": np.array([plan.kind] * n, dtype=object),
             "area_ha": np.full(n, landscape.cell_size_m**2 / 1e4),
         },
-        **where,
+        crs=crs,
+        transform=transform,
     )
     before, after = spread(landscape, fires).burn_probability(), spread(landscape, fires, plan).burn_probability()
     meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"
@@ -70,7 +77,8 @@ def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scor
         write_raster(
             folder / f"burn_probability_{word}.tif",
             probability,
-            **where,
+            crs=crs,
+            transform=transform,
             nodata=NODATA,
             tags=tags | {"meaning": meaning},
             description=f"burn probability {word} treatment",

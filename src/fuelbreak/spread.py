@@ -282,7 +282,7 @@ def _exact_weights(weight: F8) -> I8:
     """Weights as whole numbers in proportion, so that weighted counts do not depend on the order of the fires."""
     if weight.min() == weight.max():
         return np.ones(len(weight), np.int64)
-    return np.rint(weight / weight.max() * VALUE_STEPS).astype(np.int64)
+    return np.asarray(np.rint(weight / weight.max() * VALUE_STEPS), np.int64)
 
 
 def spread(

@@ -322,7 +322,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     replay = Replay(
         config.buffer_size // n_envs,
         n_envs,
-        env.single_observation_space.shape,  # type: ignore[arg-type]  # three numbers, by construction
+        (len(env.channels), *env.map_shape),
         n_step=config.n_step,
         gamma=config.gamma,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -165,7 +166,8 @@ class Workers:
 
 
 def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """A worker's whole life."""
+    """A worker's whole life. Ctrl-C reaches it too, but only its parent decides when to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         owned = make(*args)
         failed = None
@@ -174,7 +176,7 @@ def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) ->
     while True:
         try:
             message = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         if message is None:
             return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from statistics import NormalDist
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from fuelbreak.landscape import Landscape
 
 Purpose = Literal["train", "validate", "heldout"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+T = TypeVar("T", bound=np.generic)
 DRAWS_PER_FIRE = 4  # 64-bit words kept for each fire, so that fire i is the same however many are drawn
 
 MPH_TO_KMH = 1.609344
@@ -47,10 +49,14 @@ class Weather:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not np.isfinite(value):
-                raise InputError(f"weather: {field.name} is {value}; give a finite number")
-            object.__setattr__(self, field.name, float(value))
+            given = getattr(self, field.name)
+            try:
+                value = float(given)
+            except (TypeError, ValueError):
+                value = math.nan
+            if not math.isfinite(value):
+                raise InputError(f"weather: {field.name} is {given!r}; give a finite number")
+            object.__setattr__(self, field.name, value)
         if not 0 <= self.wind_speed_kmh <= 200:
             raise InputError(f"weather: wind_speed_kmh is {self.wind_speed_kmh:g}; give 0 to 200 km/h (at 10 m)")
         if not 0 <= self.wind_from_deg <= 360:
@@ -115,6 +121,27 @@ def _radical_inverse(i: int) -> float:
     return value
 
 
+def _bank(weather: Weather | Sequence[Weather]) -> tuple[Weather, ...]:
+    """One weather or several, as a bank."""
+    bank = (weather,) if isinstance(weather, Weather) else tuple(weather) if isinstance(weather, Sequence) else ()
+    if not bank or not all(isinstance(member, Weather) for member in bank):
+        raise InputError("fires: weather must be a Weather or a list of Weather")
+    return bank
+
+
+def _numbers(values: npt.ArrayLike, dtype: type[T], wanted: str) -> npt.NDArray[T]:
+    """Values as an array of the type; what is no number, or no whole number where one is wanted, is refused."""
+    try:
+        given = np.asarray(values)
+        with np.errstate(over="ignore", invalid="ignore"):  # a duration beyond float32 burns for ever
+            numbers = given.astype(dtype)
+    except (TypeError, ValueError):
+        raise InputError(f"fires: {wanted}") from None
+    if given.dtype.kind not in "iuf" or (np.issubdtype(dtype, np.integer) and (numbers != given).any()):
+        raise InputError(f"fires: {wanted}")
+    return numbers
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Fires:
     """A set of S fires: where each ignites, in which weather of the bank, for how long.
@@ -145,25 +172,26 @@ class Fires:
         weight: npt.ArrayLike | None = None,
         origin: str = "given",
     ) -> None:
-        bank = (weather,) if isinstance(weather, Weather) else tuple(weather)
-        ignitions = np.array(ignitions, dtype=np.int64)
+        bank = _bank(weather)
+        wanted = "ignitions must be a list of (row, column) pairs of whole numbers with at least one pair"
+        ignitions = _numbers(ignitions, np.int64, wanted)
         if ignitions.ndim != 2 or ignitions.shape[1] != 2 or len(ignitions) == 0:
-            raise InputError("fires: ignitions must be a list of (row, column) pairs with at least one pair")
-        if not bank or not all(isinstance(member, Weather) for member in bank):
-            raise InputError("fires: weather must be a Weather or a list of Weather")
+            raise InputError(f"fires: {wanted}")
         n = len(ignitions)
-        duration = np.asarray(duration_min, dtype=np.float32)
+        duration = _numbers(duration_min, np.float32, f"duration_min must be minutes above 0, one number or {n}")
         if duration.shape not in ((), (n,)):
             raise InputError(f"fires: duration_min has shape {duration.shape}; give one number or {n}")
         duration = np.broadcast_to(duration, (n,)).copy()
-        index = np.zeros(n, np.int32) if weather_index is None else np.array(weather_index, np.int32)
-        weights = np.ones(n) if weight is None else np.array(weight, np.float64)
+        wanted = f"weather_index must be {n} whole numbers from 0 to {len(bank) - 1}"
+        index = np.zeros(n, np.int32) if weather_index is None else _numbers(weather_index, np.int32, wanted)
         if not (duration > 0).all():
             raise InputError(f"fires: duration_min is {duration.min():g}; give minutes above 0")
         if index.shape != (n,) or index.min() < 0 or index.max() >= len(bank):
-            raise InputError(f"fires: weather_index must be {n} numbers from 0 to {len(bank) - 1}")
+            raise InputError(f"fires: {wanted}")
+        wanted = f"weight must be {n} finite numbers, none negative, not all zero"
+        weights = np.ones(n) if weight is None else _numbers(weight, np.float64, wanted)
         if weights.shape != (n,) or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
-            raise InputError(f"fires: weight must be {n} finite numbers, none negative, not all zero")
+            raise InputError(f"fires: {wanted}")
         for name, array in {
             "ignitions": ignitions,
             "duration_min": duration,
@@ -226,7 +254,7 @@ class Fires:
             raise InputError(f"fires: cannot draw {n} fires; ask for at least 1")
         if seed < 0:
             raise InputError(f"fires: seed is {seed}; give a whole number from 0")
-        bank = fire_season() if weather is None else (weather,) if isinstance(weather, Weather) else tuple(weather)
+        bank = fire_season() if weather is None else _bank(weather)
         burnable = np.flatnonzero(landscape.burnable)
         key = np.array([seed % 2**64, PURPOSES.index(purpose)], dtype=np.uint64)
         words = np.random.Philox(key=key).random_raw(DRAWS_PER_FIRE * n).reshape(n, DRAWS_PER_FIRE)

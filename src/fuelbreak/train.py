@@ -55,7 +55,7 @@ class TrainConfig(BaseModel):
         description="cells around the area of interest; null is one expected fire length, at most 25",
     )
     crs: str | None = Field(None, description="coordinate system, such as EPSG:32611, where the landscape has none")
-    budget: float | str = Field(0.05, description="share of the treatable cells to treat, or a number of cells")
+    budget: int | float | str = Field(0.05, description="share of the treatable cells to treat, or a number of cells")
 
     wind_speed_kmh: float = Field(25.0, ge=0, le=200, description="design wind at 10 m in the open")
     wind_from_deg: float = Field(225.0, ge=0, le=360, description="where the design wind comes from, from grid north")

@@ -31,6 +31,7 @@ from fuelbreak.train import Say, TrainConfig
 DEMO = "demo"
 REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours unless told otherwise
 DEMO_DURATION_MIN = 60.0
+COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 AGAINST = ("random", "burn_probability", "static_dpv", "sequential_dpv")
 
 app = typer.Typer(
@@ -195,34 +196,9 @@ def _duration(thing: str, duration: float | None) -> float:
     return REAL_DURATION_MIN
 
 
-def _out(out: Path | None, stem: str) -> Path:
-    folder = Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
-    return check_output_folder(folder)
-
-
-def _hand_over(
-    folder: Path,
-    landscape: Landscape,
-    plan: Plan,
-    fires: Fires,
-    others: dict[str, Plan],
-    settings: dict[str, Any],
-    as_json: bool,
-    say: Say,
-) -> None:
-    """Judge a plan beside others, write its files, print the table."""
-    say("judge", 0.0, f"on {len(fires)} held-out fires")
-    scores = judge({plan.method: plan, **others}, landscape, fires)
-    say("write", 0.0, "maps")
-    training.write_resolved(folder, settings)
-    report.hand_over(folder, landscape, plan, fires, scores, plan.method)
-    say("write", 1.0, "")
-    if as_json:
-        print(json.dumps({"folder": str(folder), "scores": scores.table()}))
-        return
-    print(landscape.label)
-    print("\n".join(report.score_lines(scores, AGAINST)))
-    print(f"plan, maps and scores: {folder}")
+def _named(out: Path | None, stem: str) -> Path:
+    """The folder asked for, or a new one named by the time."""
+    return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
 
 
 @app.command()
@@ -233,10 +209,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Plan breaks on the demo landscape by sequential DPV, judge them on held-out fires, write the maps."""
-    _plan_and_hand_over(
-        DEMO, "sequential_dpv", "5%", None, None, None, "fbfm40", None, 25.0, 225.0, 5.0, 500, 2000, out, "demo", seed,
-        workers, as_json, None,
-    )  # fmt: skip
+    plan(DEMO, out=_named(out, "demo"), seed=seed, workers=workers, as_json=as_json)
 
 
 @app.command()
@@ -261,68 +234,49 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Place fuel breaks on a landscape by a planner, judge them on held-out fires, hand over GIS files."""
-    _plan_and_hand_over(
-        landscape, method, budget, window, buffer, crs, fuel_model, duration, wind_speed, wind_from, dead_1h,
-        simulations, heldout, out, "plan", seed, workers, as_json, agent,
-    )  # fmt: skip
-
-
-def _plan_and_hand_over(
-    thing: str,
-    method: str,
-    budget: str,
-    window: str | None,
-    buffer: int | None,
-    crs: str | None,
-    fuel_model: str,
-    duration: float | None,
-    wind_speed: float,
-    wind_from: float,
-    dead_1h: float,
-    simulations: int,
-    heldout: int,
-    out: Path | None,
-    stem: str,
-    seed: int,
-    workers: int | None,
-    as_json: bool,
-    agent: Path | None,
-) -> None:
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in locals().items()}
-    parallel.checked_workers(workers)
+    parallel.use_at_most(workers)
+    method = method.replace("-", "_")
     if method != "agent":
         planners.planner(method)
     elif agent is None:
         raise InputError("--method agent: which agent? give the run folder of a training with --agent RUN_FOLDER")
-    weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(thing, duration)
-    landscape = _open(thing, window, buffer, crs, fuel_model, weathers, duration_min)
-    report.check_can_write_gis(landscape)
-    budget_units(landscape, budget)
+    weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
+    land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
+    report.check_can_write_gis(land)
+    budget_units(land, budget)
+    folder = check_output_folder(_named(out, "plan"))
     with _progress() as say:
-        folder = _out(out, stem)
-        say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
+        say("prepare", 0.0, COMPILING)
         warm_up()
-        fires = Fires.draw(landscape, simulations, seed, weather=weathers, duration_min=duration_min)
-        say("plan", 0.0, method)
-        others = {
-            name: planners.PLANNERS[name](landscape, fires, budget, seed=seed)
-            for name in AGAINST
-            if name != method.replace("-", "_") and name != "sequential_dpv"
-        }
-        if method == "agent":
-            assert agent is not None
+        fires = Fires.draw(land, simulations, seed, weather=weathers, duration_min=duration_min)
+        plans: dict[str, Plan] = {}
+        if agent is not None:
             learned = training.load_agent(agent)
-            chosen = training.agent_plan(learned, landscape, fires, budget)
+            plans["agent"] = training.agent_plan(learned, land, fires, budget)
             learned.close()
-            others["sequential_dpv"] = planners.sequential_dpv(landscape, fires, budget, seed=seed)
-        elif method.replace("-", "_") == "sequential_dpv":
-            chosen = planners.sequential_dpv(
-                landscape, fires, budget, seed=seed, progress=lambda done, of: say("plan", done / of, "sequential DPV")
-            )
-        else:
-            chosen = planners.planner(method)(landscape, fires, budget, seed=seed)
-        judging = Fires.draw(landscape, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
-        _hand_over(folder, landscape, chosen, judging, others, settings, as_json, say)
+        # The chosen method first, then the rules it is set against.
+        for name in dict.fromkeys((method, *AGAINST)):
+            say("plan", 0.0, name)
+            if name == "sequential_dpv":
+                plans[name] = planners.sequential_dpv(
+                    land, fires, budget, seed=seed, progress=lambda done, of: say("plan", done / of, "sequential_dpv")
+                )
+            elif name != "agent":
+                plans[name] = planners.planner(name)(land, fires, budget, seed=seed)
+        say("judge", 0.0, f"on {heldout} held-out fires")
+        judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
+        scores = judge({method: plans[method], **plans}, land, judging)
+        say("write", 0.0, "maps")
+        training.write_resolved(folder, settings)
+        report.hand_over(folder, land, plans[method], judging, scores, method)
+        say("write", 1.0, "")
+    if as_json:
+        print(json.dumps({"folder": str(folder), "scores": scores.table()}))
+        return
+    print(land.label)
+    print("\n".join(report.score_lines(scores, AGAINST)))
+    print(f"plan, maps and scores: {folder}")
 
 
 @app.command()
@@ -343,6 +297,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Judge plans (rasters of breaks) on held-out fires, as paired differences with 95 % intervals."""
+    parallel.use_at_most(workers)
     weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
     given = {path.parent.name + "/" + path.stem if path.stem == "plan" else path.stem: path for path in plans}
@@ -352,7 +307,7 @@ def evaluate(
         )
     chosen = {name: _read_plan(land, path) for name, path in given.items()}
     fires = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
-    scores = judge(chosen, land, fires, workers=workers)
+    scores = judge(chosen, land, fires)
     if as_json:
         print(json.dumps({"scores": scores.table()}))
     else:
@@ -398,7 +353,7 @@ def simulate(
         report.check_can_write_gis(land)
         check_output_folder(out)
     with _progress() as say:
-        say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
+        say("prepare", 0.0, COMPILING)
         warm_up()
         simulation = Simulate(land, weathers, seed)
         simulation.set_parallel_simulations(True, workers)
@@ -543,7 +498,7 @@ def bench_parallel(
 ) -> None:
     """Compare sequential, threads and processes; or, with --cpu-test, watch the cores during training."""
     settings = {} if config is None else training.load_config(config)
-    folder = _out(out, "bench")
+    folder = check_output_folder(_named(out, "bench"))
     if cpu_test:
         resolved = training.make_config(settings | {"output_dir": str(folder)})
         with _progress() as say:

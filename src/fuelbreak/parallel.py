@@ -23,17 +23,24 @@ from typing import Any, NamedTuple
 from fuelbreak.errors import InputError
 
 METHODS = ("sequential", "threading", "multiprocessing")
+_most: int | None = None
+
+
+def use_at_most(cores: int | None) -> None:
+    """Let this whole process use no more than so many cores; None takes the limit away again."""
+    global _most
+    _most = None if cores is None else checked_workers(cores)
 
 
 def available_cores() -> int:
-    """How many cores this process may use: affinity and container quota respected."""
+    """How many cores this process may use: affinity, container quota and `use_at_most` respected."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")
     if quota.is_file():
         limit, period, *_ = [*quota.read_text().split(), "100000"]
         if limit != "max":
             cores = min(cores, max(1, round(int(limit) / int(period))))
-    return cores
+    return cores if _most is None else min(cores, _most)
 
 
 def nested_workers() -> int:

@@ -309,12 +309,12 @@ def spread(
     """
     check_fires(landscape, fires)
     workers = min(parallel.checked_workers(workers), len(fires))
-    world = make_world(landscape, fires.weather, stencil=stencil) if world is None else world
     if plan is not None and plan.shape != landscape.shape:
         raise InputError(
             f"plan: it is for a grid of {plan.shape[0]} x {plan.shape[1]} cells, the landscape has "
             f"{landscape.shape[0]} x {landscape.shape[1]}; make the plan on this landscape"
         )
+    world = make_world(landscape, fires.weather, stencil=stencil) if world is None else world
     treated = np.empty(0, np.int64) if plan is None else _padded_cell(plan.cells, landscape.shape[1])
     closed, open_dirs = _treat_world(world, treated)
     burning, weight = _burning(landscape, fires), _exact_weights(fires.weight)
@@ -357,12 +357,16 @@ def spread(
 
 
 def expected_fire_length_cells(landscape: Landscape, weathers: Sequence[Weather], duration_min: float) -> int:
-    """How far a fire runs, in cells: the mean head rate over burnable cells and weathers, times the duration."""
+    """How far a fire runs, in cells: the mean head rate over burnable cells and weathers, times the duration.
+
+    No farther than the landscape is long.
+    """
     rates = [
         fire_behavior(landscape, weather).spread_rate_m_min[landscape.burnable].mean(dtype=np.float64)
         for weather in weathers
     ]
-    return int(np.ceil(np.mean(rates) * duration_min / landscape.cell_size_m))
+    length = float(np.mean(rates)) * duration_min / landscape.cell_size_m if any(rates) else 0.0
+    return int(np.ceil(min(length, max(landscape.shape))))
 
 
 def settle_buffer(
@@ -371,16 +375,23 @@ def settle_buffer(
     """A landscape with a buffer in which fires ignite and spread but nothing is treated and nothing counts.
 
     Without it the map's edge would be a free fuel break. The default width is one expected fire length, at most 25
-    cells.
+    cells, and at most a quarter of a map that has nothing around it, so that half its width is left.
 
     Parameters
     ----------
     make : gives the landscape with a buffer of so many cells
     buffer_cells : the width wanted; None for the default
     """
-    if buffer_cells is None:
+    if buffer_cells is not None:
+        return make(buffer_cells)
+    try:
         widest = make(MAX_BUFFER_CELLS)
-        buffer_cells = min(MAX_BUFFER_CELLS, expected_fire_length_cells(widest, weathers, duration_min))
+    except InputError:  # too small a map for this ring, which nobody asked for; anything else is refused again here
+        widest = make(0)
+    buffer_cells = min(MAX_BUFFER_CELLS, expected_fire_length_cells(widest, weathers, duration_min))
+    quarter = min(widest.shape) // 4
+    if buffer_cells > quarter and make(0).shape == widest.shape:  # the ring comes off the map's own edge
+        buffer_cells = quarter
     return make(buffer_cells)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ F8 = npt.NDArray[np.float64]
 
 NO_BREAKS = "no breaks"
 RESAMPLES = 4000
+RESAMPLE_BLOCK = 2**20  # draws held at a time: memory does not grow with the fires
 CAVEAT = (
     "The interval covers the sampling of fires only, not errors of fuels, weather or the fire model; "
     "suppression is not modelled."
@@ -44,11 +46,11 @@ class Scores:
 
     def loss_avoided(self, name: str) -> tuple[float, float, float]:
         """Share of the untreated loss a plan avoids, 1 - sum L / sum L0: mean, low and high of its 95 % interval."""
-        return self._interval(self._shares()[self._row(name)])
+        return self._interval(self._shares[self._row(name)])
 
     def difference(self, a: str, b: str) -> tuple[float, float, float]:
         """How much more loss plan a avoids than plan b on the same fires: mean, low and high of the 95 % interval."""
-        shares = self._shares()
+        shares = self._shares
         return self._interval(shares[self._row(a)] - shares[self._row(b)])
 
     def table(self) -> list[dict[str, Any]]:
@@ -77,16 +79,24 @@ class Scores:
             raise InputError(f"scores: no plan is named {name!r}; there are {', '.join(self.names)}")
         return self.names.index(name)
 
+    @cached_property
     def _shares(self) -> F8:
         """Loss avoided (plans, 1 + RESAMPLES): on the fires themselves, then on bootstrap resamples of them.
 
         Resamples are the same for all plans and calls, so differences are paired.
         """
         n = self.loss.shape[1]
-        drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-        counts = np.concatenate([np.ones((1, n)), drawn]) * self.weight
-        totals = self.loss @ counts.T
-        return np.asarray((1 - totals / np.where(totals[0] > 0, totals[0], 1.0)) * (totals[0] > 0))
+        rng = np.random.default_rng(0)
+        weighted = self.loss * self.weight
+        totals = [weighted.sum(axis=1, keepdims=True)]
+        rows = max(1, RESAMPLE_BLOCK // n)
+        for start in range(0, RESAMPLES, rows):
+            drawn = rng.integers(0, n, (min(rows, RESAMPLES - start), n))
+            drawn += np.arange(len(drawn))[:, None] * n
+            counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+            totals.append(weighted @ counts.T)
+        total = np.concatenate(totals, axis=1)
+        return np.asarray((1 - total / np.where(total[0] > 0, total[0], 1.0)) * (total[0] > 0))
 
     @staticmethod
     def _interval(shares: F8) -> tuple[float, float, float]:

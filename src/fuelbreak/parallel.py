@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_exit
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,6 +167,11 @@ class Workers:
         self._pipes, self._processes = [], []
 
     def _cause_of_death(self) -> str:
+        # A dying process closes its pipe first and has an exit code a moment later.
+        gone = wait_for_exit([process.sentinel for process in self._processes], timeout=2)
+        for process in self._processes:
+            if process.sentinel in gone:
+                process.join(timeout=2)
         dead = [f"worker {i} (exit code {p.exitcode})" for i, p in enumerate(self._processes) if not p.is_alive()]
         return (
             f"a worker process ended: {', '.join(dead) or 'cause unknown'}; if memory ran out, use fewer environments"

@@ -1,4 +1,4 @@
-"""Fire growth as a user meets it: the shape and size of fires, what breaks do, what is refused, the same bits always."""
+"""Fire growth as a user meets it: size and shape of fires, what breaks do, what is refused, always the same bits."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ def test_fires_that_cannot_start_are_named(call):
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_a_plan_of_another_grid_is_refused(land, fires):
-    with pytest.raises(InputError, match="9 x 9.*31 x 27"):
+    with pytest.raises(InputError, match=r"9 x 9.*31 x 27"):
         spread(land, fires, Plan.from_cells(grass(9, 9), [(1, 1)]))
 
 

@@ -1,0 +1,241 @@
+"""Where work runs: cores, threads, worker processes, and the monitor that says how busy they are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from fuelbreak import parallel
+from fuelbreak.errors import InputError
+from fuelbreak.parallel import CoreMonitor, Workers, run_threads
+
+
+class Counter:
+    """What a worker process owns in these tests."""
+
+    def __init__(self, start: int) -> None:
+        if start < 0:
+            raise InputError(f"start is {start}; give 0 or more")
+        self.n = start
+
+    def add(self, k: int) -> int:
+        self.n += k
+        return self.n
+
+    def refuse(self, what: str) -> None:
+        raise InputError(f"{what} is refused")
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+# ---- how many
+
+
+def test_cores_and_workers_are_at_least_one():
+    assert 1 <= parallel.available_cores() <= (os.cpu_count() or 1)
+    assert 1 <= parallel.nested_workers() <= max(1, parallel.available_cores() // 4)
+    assert parallel.checked_workers(None) == parallel.available_cores()
+    assert parallel.checked_workers(7) == 7
+    for none in (0, -3):
+        with pytest.raises(InputError, match=f"workers: {none} .* at least 1"):
+            parallel.checked_workers(none)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity to set")
+def test_a_process_bound_to_one_core_has_one():
+    code = (
+        "import os, sys; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1]);"
+        "from fuelbreak.parallel import available_cores; sys.exit(available_cores() != 1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_methods_are_known_by_name():
+    for method in parallel.METHODS:
+        assert parallel.checked_method(method) == method
+    with pytest.raises(InputError, match="'dask' is unknown; use one of sequential, threading, multiprocessing"):
+        parallel.checked_method("dask")
+
+
+# ---- threads
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5, 80])
+def test_every_thread_runs_once(workers):
+    seen, lock = [], threading.Lock()
+
+    def work(i: int) -> None:
+        with lock:
+            seen.append(i)
+
+    run_threads(work, workers)
+    assert sorted(seen) == list(range(workers))
+
+
+def test_threads_run_at_the_same_time_and_the_first_is_ours():
+    meeting, mine = threading.Barrier(3, timeout=30), []
+
+    def work(i: int) -> None:
+        meeting.wait()  # breaks if they run one after another
+        if i == 0:
+            mine.append(threading.get_ident())
+
+    run_threads(work, 3)
+    assert mine == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("fails", [0, 1, 2])
+def test_an_error_in_any_thread_is_raised_after_all_are_done(fails):
+    done = []
+
+    def work(i: int) -> None:
+        if i == fails:
+            raise ZeroDivisionError(f"thread {i}")
+        time.sleep(0.05)
+        done.append(i)
+
+    with pytest.raises(ZeroDivisionError, match=f"thread {fails}"):
+        run_threads(work, 3)
+    assert sorted(done) == [i for i in range(3) if i != fails]
+
+
+# ---- processes
+
+
+def test_each_worker_keeps_its_own_object_and_answers_in_order():
+    workers = Workers(Counter, [(0,), (100,)])
+    try:
+        assert workers.call("add", [(1,), (2,)]) == [1, 102]
+        workers.send("add", [(1,), (2,)])
+        assert workers.receive() == [2, 104]
+        pids = workers.call("pid", [(), ()])
+        assert pids == workers.pids
+        assert os.getpid() not in pids
+    finally:
+        workers.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert workers.pids == []
+    workers.close()  # again is no harm
+
+
+def test_an_exception_in_a_worker_comes_back_and_the_worker_goes_on():
+    workers = Workers(Counter, [(0,), (0,)])
+    try:
+        workers.send("add", [(1,), ("x",)])
+        with pytest.raises(TypeError):
+            workers.receive()
+        with pytest.raises(InputError, match="this is refused"):
+            workers.call("refuse", [("this",), ("this",)])
+        with pytest.raises(AttributeError):
+            workers.call("no_such_method", [(), ()])
+        assert workers.call("add", [(1,), (1,)]) == [2, 1]
+    finally:
+        workers.close()
+
+
+def test_an_object_that_cannot_be_made_says_why_at_the_first_call():
+    workers = Workers(Counter, [(-4,)])
+    try:
+        with pytest.raises(InputError, match="start is -4"):
+            workers.call("add", [(1,)])
+    finally:
+        workers.close()
+
+
+def test_a_dead_worker_is_named():
+    workers = Workers(Counter, [(0,), (0,)])
+    try:
+        workers.call("add", [(1,), (1,)])
+        victim, pids = workers.pids[0], workers.pids
+        os.kill(victim, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match=r"worker 0 \(exit code -9\)"):
+            workers.call("add", [(1,), (1,)])
+    finally:
+        workers.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_workers_start_from_a_script_without_a_main_guard(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from fuelbreak.parallel import Workers\n"
+        "import collections\n"
+        "workers = Workers(collections.Counter, [('aab',)])\n"
+        "print(workers.call('total', [()]))\n"
+        "workers.close()\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert ran.stdout == "[3]\n", ran.stderr
+
+
+# ---- the monitor
+
+SPIN = "import time\nend = time.process_time() + 60\nwhile time.process_time() < end: pass"
+
+
+def watched(code: str, cpu_s: float) -> tuple[parallel.CoreUse, float]:
+    """What the monitor says while a child runs `code` until it has used `cpu_s` (for a second if that is 0), and the
+    CPU time that the system says it used."""
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        told = psutil.Process(child.pid)
+        time.sleep(0.2)
+        monitor = CoreMonitor(period_s=0.1)
+        before = sum(told.cpu_times()[:2])
+        began = time.perf_counter()
+        while (
+            sum(told.cpu_times()[:2]) - before < cpu_s if cpu_s else time.perf_counter() - began < 1
+        ) and time.perf_counter() - began < 30:
+            time.sleep(0.05)
+        spent = sum(told.cpu_times()[:2]) - before
+        use = monitor.use()
+        monitor.close()
+        return use, spent
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_monitor_sees_a_spinning_child_and_not_an_idle_one():
+    """Held to the CPU time the system counts, not to the clock: the machine may be shared."""
+    busy, spent = watched(SPIN, 1.0)
+    assert spent >= 1.0
+    assert busy.process_cpu_s == pytest.approx(spent, abs=0.4)
+    one_core = busy.busy_share * parallel.available_cores()
+    # All of one core if it had a core; its true share of the time otherwise (steal only raises the share).
+    assert one_core >= 0.9 * spent / busy.seconds
+    assert one_core < 1.6 or one_core < 1.6 * busy.process_cpu_s / spent
+    idle, _ = watched("import time\ntime.sleep(60)", 0.0)
+    assert idle.process_cpu_s < 0.5
+    assert idle.busy_share < 0.5
+    assert idle.busy_share < busy.busy_share
+
+
+def test_the_monitor_keeps_a_timeline_and_can_start_anew():
+    monitor = CoreMonitor(period_s=0.05)
+    deadline = time.perf_counter() + 20
+    while len(monitor.use().timeline) < 3 and time.perf_counter() < deadline:
+        time.sleep(0.02)
+    use = monitor.use()
+    assert len(use.timeline) >= 3
+    moments = [moment for moment, _ in use.timeline]
+    assert moments == sorted(moments)
+    assert all(len(shares) == len(use.per_core) == psutil.cpu_count() for _, shares in use.timeline)
+    assert all(0 <= share <= 1.0 for _, shares in use.timeline for share in shares)
+    monitor.restart()
+    assert monitor.use().seconds < use.seconds
+    assert len(monitor.use().timeline) <= 2
+    monitor.close()
+    assert not any(thread.name == "fuelbreak-cores" for thread in threading.enumerate())
+
+
+def test_peak_memory_is_that_of_a_python_process():
+    assert 20 < parallel.peak_memory_mb() < 100_000

@@ -1,0 +1,75 @@
+"""Simulate, called as the parallelization analysis calls it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fuelbreak import Simulate
+from fuelbreak.errors import InputError
+from fuelbreak.landscape import Landscape, Plan
+from fuelbreak.parallel import available_cores
+from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.spread import SpreadResult, spread
+
+
+@pytest.fixture(scope="module")
+def simulate() -> Simulate:
+    return Simulate(landscape=None, weather=None, seed=0)
+
+
+def test_the_calls_of_the_analysis_work_as_they_stand(simulate):
+    assert simulate.landscape.shape == (50, 50)
+    assert simulate.weather == fire_season()
+    simulate.set_parallel_simulations(enabled=True, max_workers=2)
+    result = simulate.run_many_simulations(100, max_duration=60, plan=None)
+    assert type(result) is SpreadResult
+    fires = Fires.draw(simulate.landscape, 100, 0)
+    plain = spread(simulate.landscape, fires)
+    assert type(result) is type(plain)
+    np.testing.assert_array_equal(result.burned_cells, plain.burned_cells)
+    np.testing.assert_array_equal(result.burn_probability(), plain.burn_probability())
+    np.testing.assert_array_equal(result.arrival_min(99), plain.arrival_min(99))
+
+
+def test_parallel_gives_the_bits_of_the_sequential_fallback(simulate):
+    plan = Plan.from_flat(simulate.landscape, np.flatnonzero(simulate.landscape.treatable)[::20])
+    results = []
+    for enabled, workers, used in ((False, None, 1), (True, 1, 1), (True, 2, 2), (True, 3, 3), (False, 3, 1)):
+        simulate.set_parallel_simulations(enabled=enabled, max_workers=workers)
+        assert simulate.workers == used
+        results.append(simulate.run_many_simulations(80, max_duration=90, plan=plan))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.loss, results[0].loss)
+        np.testing.assert_array_equal(result.burn_probability(), results[0].burn_probability())
+        np.testing.assert_array_equal(result.arrival_min(11), results[0].arrival_min(11))
+    unplanned = simulate.run_many_simulations(80, max_duration=90)
+    assert results[0].loss.sum() < unplanned.loss.sum()
+
+
+def test_it_starts_on_one_core_and_takes_all_when_none_are_named(simulate):
+    fresh = Simulate(simulate.landscape)
+    assert fresh.workers == 1
+    fresh.set_parallel_simulations()
+    assert fresh.workers == available_cores()
+    with pytest.raises(InputError, match="at least 1"):
+        fresh.set_parallel_simulations(True, max_workers=0)
+
+
+def test_the_seed_and_purpose_choose_the_fires(simulate):
+    land = simulate.landscape
+    assert simulate.run_many_simulations(5).fires.digest == simulate.run_many_simulations(5).fires.digest
+    assert Simulate(land, seed=1).run_many_simulations(5).fires.digest != simulate.run_many_simulations(5).fires.digest
+    heldout = simulate.run_many_simulations(5, purpose="heldout").fires
+    assert heldout.digest == Fires.draw(land, 5, 0, purpose="heldout").digest
+
+
+def test_one_weather_and_the_duration_are_those_given():
+    land = Landscape.from_arrays(fuel_model=np.full((9, 9), 102, np.int16))
+    result = Simulate(land, Weather(wind_speed_kmh=8), seed=3).run_many_simulations(4, 15)
+    assert result.fires.weather == (Weather(wind_speed_kmh=8),)
+    assert (result.fires.duration_min == 15).all()
+    with pytest.raises(InputError, match="at least 1"):
+        Simulate(land).run_many_simulations(0)
+    with pytest.raises(InputError, match="above 0"):
+        Simulate(land).run_many_simulations(1, max_duration=0)

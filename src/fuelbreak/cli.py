@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import numpy as np
 import typer
 
@@ -33,6 +33,9 @@ REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours un
 DEMO_DURATION_MIN = 60.0
 COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 AGAINST = ("random", "burn_probability", "static_dpv", "sequential_dpv")
+
+# A mistake in the options. Of click, or of the copy of it that newer typer carries: the two are not the same class.
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     help="Where to put fuel breaks, how much loss they avoid, and how sure we are.",
@@ -70,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except InputError as error:
         return _refuse(str(error))
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.ctx.get_help() if error.ctx else error.format_message())
-        return 2
-    except click.ClickException as error:
+    except USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.ctx.get_help() if error.ctx else error.format_message())
+            return 2
         return _refuse(error.format_message())
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
     except training.Interrupted as stopped:
         folder = stopped.args[0]
@@ -84,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(f"interrupted; go on with: fuelbreak train --resume {folder}", file=sys.stderr)
         return 130
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return 130
     return 0
@@ -177,12 +180,22 @@ def _open(
         raise InputError(f"--fuel-model: {fuel_model!r} is unknown; use fbfm40 or fbfm13")
     if buffer is not None and buffer < 0:
         raise InputError(f"--buffer: {buffer} cells cannot be; give 0 or more")
+    if thing == DEMO and where is not None:
+        raise InputError("--window: the demo landscape is made in one size; leave --window out, or give a raster")
     landscape = settle_buffer(make, weathers, duration_min, buffer)
-    if crs is not None:
-        landscape = with_crs(landscape, crs)
+    return landscape if crs is None else with_crs(landscape, crs)
+
+
+def _tell(landscape: Landscape, thing: str, duration: float | None) -> None:
+    """Say what was settled for the user; called once nothing is left to refuse, so that a refusal stands alone."""
     for note in landscape.notes:
         print(f"note: {note}", file=sys.stderr)
-    return landscape
+    if duration is None and thing != DEMO:
+        print(
+            f"fires spread for {REAL_DURATION_MIN:g} minutes ({REAL_DURATION_MIN / 60:g} h), the default on a real "
+            "landscape; --duration changes it",
+            file=sys.stderr,
+        )
 
 
 def _duration(thing: str, duration: float | None) -> float:
@@ -190,10 +203,17 @@ def _duration(thing: str, duration: float | None) -> float:
         if not duration > 0:
             raise InputError(f"--duration: {duration:g} minutes; give minutes above 0")
         return duration
-    if thing == DEMO:
-        return DEMO_DURATION_MIN
-    print("fires spread for 480 minutes (8 h), the default on a real landscape; --duration changes it", file=sys.stderr)
-    return REAL_DURATION_MIN
+    return DEMO_DURATION_MIN if thing == DEMO else REAL_DURATION_MIN
+
+
+def _check_torch() -> None:
+    """Refuse what learns where the learner is not installed, before any work."""
+    try:
+        found = find_spec("torch") is not None
+    except ImportError:
+        found = False
+    if not found:
+        raise InputError("a trained agent needs torch, which is not installed; run: pip install 'fuelbreak[learn]'")
 
 
 def _named(out: Path | None, stem: str) -> Path:
@@ -245,14 +265,17 @@ def plan(
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
     report.check_can_write_gis(land)
     budget_units(land, budget)
+    if agent is not None:
+        _check_torch()
+    learned = None if agent is None else training.load_agent(agent)
     folder = check_output_folder(_named(out, "plan"))
+    _tell(land, landscape, duration)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up()
         fires = Fires.draw(land, simulations, seed, weather=weathers, duration_min=duration_min)
         plans: dict[str, Plan] = {}
-        if agent is not None:
-            learned = training.load_agent(agent)
+        if learned is not None:
             plans["agent"] = training.agent_plan(learned, land, fires, budget)
             learned.close()
         # The chosen method first, then the rules it is set against.
@@ -306,6 +329,7 @@ def evaluate(
             "plans: two of the files have the same name; rename one, so that the table can tell them apart"
         )
     chosen = {name: _read_plan(land, path) for name, path in given.items()}
+    _tell(land, landscape, duration)
     fires = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
     scores = judge(chosen, land, fires)
     if as_json:
@@ -347,11 +371,13 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Burn many fires: sizes, burn probability, fires per second."""
+    parallel.checked_workers(workers)
     weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
     if out is not None:
         report.check_can_write_gis(land)
         check_output_folder(out)
+    _tell(land, landscape, duration)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up()
@@ -389,7 +415,7 @@ def simulate(
     print(
         f"{n:,} fires of {duration_min:g} min: mean {summary['mean_area_ha']:,.1f} ha, median "
         f"{summary['median_area_ha']:,.1f} ha, largest {summary['largest_area_ha']:,.1f} ha; "
-        f"{result.reached_edge_share:.0%} reached the map's edge"
+        f"{result.reached_edge_share:.0%} of those in the area of interest reached the map's edge"
     )
     print(f"{n / seconds:,.0f} fires per second on {simulation.workers} threads")
 
@@ -437,6 +463,7 @@ def train(
     if show_config:
         print(resolved.model_dump_json(indent=2))
         return
+    _check_torch()
     with _progress() as say:
         result = training.train(resolved, say=say, resume=resume)
         say("write", 0.0, "maps")
@@ -498,9 +525,13 @@ def bench_parallel(
 ) -> None:
     """Compare sequential, threads and processes; or, with --cpu-test, watch the cores during training."""
     settings = {} if config is None else training.load_config(config)
-    folder = check_output_folder(_named(out, "bench"))
+    folder = _named(out, "bench")
     if cpu_test:
-        resolved = training.make_config(settings | {"output_dir": str(folder)})
+        _check_torch()
+        settings |= {"output_dir": str(folder)}
+    resolved = training.make_config(settings, "command line" if config is None else str(config))
+    check_output_folder(folder)
+    if cpu_test:
         with _progress() as say:
             result = training.train(resolved, say=say)
         use = result.core_use
@@ -524,7 +555,6 @@ def bench_parallel(
         print(f"{result.steps_per_second:.1f} environment steps/s, {result.fires_per_second:,.0f} fires/s")
         print(f"plot: {folder / 'cpu_test.png'}")
         return
-    resolved = training.make_config(settings)
     with _progress() as say:
         rows = bench.parallel_methods(resolved, seconds, say)
     (folder / "parallel.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

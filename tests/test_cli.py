@@ -1,0 +1,464 @@
+"""Each command in process on small input: the files it writes are opened; what is wrong is refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+from fuelbreak import __version__
+from fuelbreak.cli import main
+
+SHAPE = (24, 20)
+GRID = Affine(30, 0, 500_000, 0, -30, 5_000_000)
+QUICK = ("--simulations", "30", "--heldout", "40", "--duration", "30")
+TINY_RUN = {
+    "grid_size": 12,
+    "buffer_cells": 4,
+    "num_weathers": 4,
+    "budget": 4,
+    "num_parallel_envs": 2,
+    "parallel_method": "sequential",
+    "max_workers": 1,
+    "torch_threads": 1,
+    "memory_simulations": 10,
+    "fire_simulation_max_duration": 20,
+    "fire_bank_size": 30,
+    "planning_simulations": 30,
+    "validation_simulations": 20,
+    "heldout_simulations": 40,
+    "num_episodes": 4,
+    "demonstration_episodes": 2,
+    "pretrain_steps": 3,
+    "n_step": 1,
+    "batch_size": 8,
+    "buffer_size": 64,
+    "network_width": 4,
+    "validation_frequency": 1,
+    "checkpoint_frequency": 1,
+}
+
+
+def bands(fuel: np.ndarray | None = None) -> np.ndarray:
+    """Eight bands in FlamMap's order, as they are stored: grass and shrub with rock in it, on rolling ground."""
+    rng = np.random.default_rng(0)
+    stack = np.zeros((8, *SHAPE), np.int16)
+    stack[0] = 1000 + rng.integers(0, 50, SHAPE)
+    stack[1] = rng.integers(0, 20, SHAPE)
+    stack[2] = rng.integers(0, 360, SHAPE)
+    stack[3] = rng.choice([102, 122, 142, 99], SHAPE, p=[0.4, 0.3, 0.2, 0.1]) if fuel is None else fuel
+    return stack
+
+
+def write_tif(path: Path, stack: np.ndarray, crs: str | None = "EPSG:32611") -> Path:
+    height, width = stack.shape[1:]
+    with rasterio.open(
+        path, "w", driver="GTiff", height=height, width=width, count=len(stack), dtype="int16", crs=crs, transform=GRID
+    ) as file:
+        file.write(stack)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tif(tmp_path_factory) -> str:
+    return str(write_tif(tmp_path_factory.mktemp("land") / "land.tif", bands()))
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def assert_is_a_picture(path: Path) -> None:
+    from matplotlib.image import imread
+
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    pixels = imread(path)
+    assert min(pixels.shape[:2]) > 200
+    assert pixels[..., :3].std() > 0.05, "a blank picture"
+    assert len(np.unique((pixels[..., :3] * 255).astype(int).reshape(-1, 3), axis=0)) > 50
+
+
+def check_plan_folder(folder: Path, method: str, shape: tuple[int, int] | None, units: int | None) -> np.ndarray:
+    with rasterio.open(folder / "plan.tif") as file:
+        ranks, transform = file.read(1), file.transform
+        assert file.crs is not None
+        assert file.tags()["method"] == method
+    if shape is not None:
+        assert ranks.shape == shape
+    placed = np.sort(ranks[ranks > 0])
+    np.testing.assert_array_equal(placed, np.arange(1, len(placed) + 1))
+    assert units is None or len(placed) == units
+    meta, _, geometry, columns = pyogrio.raw.read(folder / "plan.gpkg", layer="breaks")
+    assert len(geometry) == len(placed)
+    at = dict(zip(meta["fields"], columns, strict=True))
+    assert sorted(at["rank"]) == placed.tolist()
+    assert set(at["kind"]) == {"firebreak"}
+    np.testing.assert_allclose(at["area_ha"], abs(transform.a * transform.e) / 1e4)
+    maps = {}
+    for word in ("before", "after"):
+        with rasterio.open(folder / f"burn_probability_{word}.tif") as file:
+            maps[word] = file.read(1)
+            assert file.transform == transform
+        assert maps[word].shape == ranks.shape
+        assert 0 <= maps[word].min() < maps[word].max() <= 1
+    assert maps["after"].sum() < maps["before"].sum()
+    with (folder / "scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["plan"] for row in rows[:2]] == ["no breaks", method]
+    assert int(rows[1]["units"]) == len(placed)
+    assert "settings" in json.loads((folder / "config.json").read_text())
+    assert_is_a_picture(folder / "map.png")
+    return ranks
+
+
+# ---- commands
+
+
+def test_demo(tmp_path, capsys):
+    code, out, err = run(capsys, "demo", "--out", tmp_path / "maps")
+    assert code == 0, err
+    check_plan_folder(tmp_path / "maps", "sequential_dpv", None, None)
+    for word in ("no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv", "suppression", "demo 50"):
+        assert word in out
+    assert "compiling" in err
+
+
+@pytest.mark.parametrize("method", ["random", "burn-probability", "static_dpv", "sequential_dpv"])
+def test_plan_by_every_rule(tif, tmp_path, capsys, method):
+    out_folder = tmp_path / "plan"
+    code, out, err = run(
+        capsys, "plan", tif, "--method", method, "--budget", "5", *QUICK, "--out", out_folder, "--json"
+    )
+    assert code == 0, err
+    answer = json.loads(out)
+    assert answer["folder"] == str(out_folder)
+    name = method.replace("-", "_")
+    table = {row["plan"]: row for row in answer["scores"]}
+    assert set(table) == {"no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv"}
+    assert table[name]["units"] == 5
+    check_plan_folder(out_folder, name, SHAPE, 5)
+
+
+def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(tif, tmp_path, capsys):
+    where = ("--window", "6,5,12,10", "--buffer", "3", "--duration", "60")
+    folder = tmp_path / "plan"
+    code, out, err = run(
+        capsys, "plan", tif, *where, "--budget", "10%", "--simulations", "40", "--heldout", "80", "--out", folder
+    )
+    assert code == 0, err
+    ranks = check_plan_folder(folder, "sequential_dpv", (18, 16), None)
+    assert (ranks[:3] == 0).all()  # nothing is built in the buffer
+    assert (ranks[:, :3] == 0).all()
+    inside = bands()[3][6:18, 5:15] != 99
+    assert (ranks > 0).sum() == int(np.floor(0.1 * inside.sum() + 0.5))
+    assert "plan, maps and scores" in out
+    code, out, err = run(
+        capsys, "evaluate", tif, folder / "plan.tif", *where, "--heldout", "80", "--workers", "1", "--json"
+    )
+    assert code == 0, err
+    with (folder / "scores.csv").open(newline="") as file:
+        before = {row["plan"]: float(row["loss_avoided"]) for row in csv.DictReader(file)}
+    rows = json.loads(out)["scores"]
+    assert [row["plan"] for row in rows] == ["no breaks", "plan/plan"]
+    assert rows[1]["loss_avoided"] == pytest.approx(before["sequential_dpv"], abs=1e-5)
+    code, out, _ = run(capsys, "evaluate", tif, folder / "plan.tif", *where, "--heldout", "80")
+    assert code == 0
+    assert "plan/plan" in out
+
+
+def test_a_real_landscape_burns_eight_hours_and_it_is_said(tif, capsys):
+    code, _, err = run(capsys, "simulate", tif, "-n", "3")
+    assert code == 0
+    assert "480 minutes (8 h)" in err
+    _, _, err = run(capsys, "simulate", tif, "-n", "3", "--duration", "30")
+    assert "480 minutes" not in err
+
+
+def test_simulate(tif, tmp_path, capsys):
+    arguments = ("simulate", tif, "-n", "50", "--duration", "20", "--buffer", "0", "--json")
+    code, out, err = run(capsys, *arguments, "--workers", "2", "--out", tmp_path / "maps")
+    assert code == 0, err
+    summary = json.loads(out)
+    assert summary["fires"] == 50
+    assert 0.09 <= summary["median_area_ha"] <= summary["largest_area_ha"] <= 24 * 20 * 0.09
+    with rasterio.open(tmp_path / "maps" / "burn_probability.tif") as file:
+        probability = file.read(1)
+    assert probability.sum() * 0.09 == pytest.approx(summary["mean_area_ha"], rel=1e-4)
+    again = json.loads(run(capsys, *arguments, "--workers", "1")[1])
+    timing = {"seconds", "fires_per_second"}
+    assert {k: v for k, v in again.items() if k not in timing} == {k: v for k, v in summary.items() if k not in timing}
+    code, out, _ = run(capsys, "simulate", "-n", "20")
+    assert code == 0
+    assert "20 fires of 60 min" in out
+
+
+def test_landscape_info(tif, capsys):
+    code, out, err = run(capsys, "landscape", "info", tif, "--json")
+    assert (code, err) == (0, "")
+    facts = json.loads(out)
+    assert (facts["rows"], facts["cols"], facts["cell_size_m"]) == (*SHAPE, 30)
+    assert facts["burnable_cells"] == int((bands()[3] != 99).sum())
+    assert set(facts["fuel_models"]) == {"99", "102", "122", "142"}
+    code, out, _ = run(capsys, "landscape", "info", tif, "--window", "2,3,5,6")
+    assert code == 0
+    assert "rows: 5" in out
+
+
+def test_version_and_help(capsys):
+    assert run(capsys, "version") == (0, f"{__version__}\n", "")
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert "sure we are" in out
+    for command in ("demo", "plan", "evaluate", "simulate", "train"):
+        code, out, _ = run(capsys, command, "--help")
+        assert code == 0
+        assert command in out
+    code, _, _ = run(capsys)
+    assert code == 2
+
+
+def test_train_writes_a_run_that_plans_elsewhere(tif, tmp_path, capsys):
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps(TINY_RUN))
+    code, out, err = run(capsys, "train", "--config", config, "--out", tmp_path / "runs", "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    folder = Path(answer["folder"])
+    assert folder.parent == tmp_path / "runs"
+    assert {row["plan"] for row in answer["scores"]} >= {"agent", "random", "static_dpv", "sequential_dpv"}
+    check_plan_folder(folder, "agent", None, 4)
+    assert_is_a_picture(folder / "training.png")
+    with (folder / "metrics.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+    settings = json.loads((folder / "config.json").read_text())["settings"]
+    assert TINY_RUN.items() <= settings.items()
+    there = tmp_path / "there"
+    code, out, err = run(
+        capsys, "plan", tif, "--method", "agent", "--agent", folder, "--budget", "4", *QUICK, "--out", there
+    )
+    assert code == 0, err
+    check_plan_folder(there, "agent", SHAPE, 4)
+
+
+def test_show_config_prints_every_setting_and_runs_nothing(tmp_path, capsys):
+    config = tmp_path / "four.json"
+    config.write_text('{"num_parallel_envs": 8, "fire_simulation_max_duration": 30}')
+    code, out, err = run(capsys, "train", "--config", config, "--seed", "7", "--show-config")
+    assert (code, err) == (0, "")
+    settings = json.loads(out)
+    assert (settings["num_parallel_envs"], settings["fire_simulation_max_duration"], settings["seed"]) == (8, 30, 7)
+    assert settings["parallel_method"] == "multiprocessing"
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def test_bench_writes_figures_and_numbers(tmp_path, capsys):
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps(TINY_RUN | {"max_workers": 2}))
+    code, out, err = run(
+        capsys, "bench", "parallel", "--config", config, "--seconds", "0.3", "--out", tmp_path / "bench", "--json"
+    )
+    assert code == 0, err
+    rows = json.loads(out)
+    assert [row["method"] for row in rows[:3]] == ["sequential", "threading", "multiprocessing"]
+    assert all(row["simulations_per_second"] > 0 for row in rows)
+    assert json.loads((tmp_path / "bench" / "parallel.json").read_text()) == rows
+    assert_is_a_picture(tmp_path / "bench" / "parallel.png")
+
+
+# ---- what is refused
+
+
+def refused(capsys, *arguments: str) -> str:
+    """The one line on stderr of a refusal."""
+    code, out, err = run(capsys, *arguments)
+    assert code == 2, (out, err)
+    assert out == ""
+    assert err.startswith("error: "), err
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.fixture
+def bad(tmp_path, tif) -> dict[str, str]:
+    """Input files that cannot be used, by what is wrong with them."""
+    files = {"missing": tmp_path / "nowhere.tif"}
+    whole = Path(tif).read_bytes()
+    files["truncated"] = tmp_path / "truncated.tif"
+    files["truncated"].write_bytes(whole[: len(whole) // 2])
+    files["no raster"] = tmp_path / "letter.tif"
+    files["no raster"].write_text("Dear fire, ...")
+    folder = files["sizes"] = tmp_path / "layers"
+    folder.mkdir()
+    for name, layer in zip(("Elev", "SlpD", "Asp", "F40", "CC"), bands(), strict=False):
+        write_tif(folder / f"LC22_{name}_230.tif", layer[None, :-2] if name == "Asp" else layer[None])
+    fuel = bands()[3].copy()
+    fuel[7, 3] = 77
+    files["code"] = write_tif(tmp_path / "code.tif", bands(fuel))
+    files["rock"] = write_tif(tmp_path / "rock.tif", bands(np.full(SHAPE, 99)))
+    files["no crs"] = write_tif(tmp_path / "nocrs.tif", bands(), crs=None)
+    files["degrees"] = write_tif(tmp_path / "degrees.tif", bands(), crs="EPSG:4326")
+    return {name: str(path) for name, path in files.items()}
+
+
+@pytest.mark.parametrize(
+    ("thing", "names", "remedy"),
+    [
+        ("missing", "nowhere.tif: no such file", "give a landscape raster"),
+        ("truncated", "truncated.tif", "again"),
+        ("no raster", "letter.tif", "give"),
+        ("sizes", "LC22_Asp_230.tif", "grid"),
+        ("code", "unknown fuel model 77 in 1 cells, first at row 7, column 3", "use codes of the 13 or the 40"),
+        ("rock", "no cell is burnable", "check the fuel model"),
+        ("no crs", "nocrs.tif", "--crs EPSG:32611"),
+        ("degrees", "degrees.tif", "gdalwarp"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "simulate", "train"])
+def test_a_landscape_that_cannot_be_used(bad, tmp_path, capsys, command, thing, names, remedy):
+    arguments = ("train", "--landscape", bad[thing]) if command == "train" else (command, bad[thing])
+    line = refused(capsys, *arguments, "--out", tmp_path / "out")
+    assert names in line
+    assert remedy in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "train"])
+@pytest.mark.parametrize(
+    ("budget", "names"),
+    [("0", "budget 0 buys no"), ("0%", "budget 0% buys no"), ("100000", "can be treated"), ("101%", "101%"),
+     ("-3", "budget -3"), ("much", "'much' is not a number")],
+)  # fmt: skip
+def test_a_budget_that_buys_nothing_or_too_much(tif, tmp_path, capsys, command, budget, names):
+    arguments = ("train", "--landscape", tif) if command == "train" else ("plan", tif)
+    line = refused(capsys, *arguments, "--budget", budget, "--out", tmp_path / "out")
+    assert names in line
+    assert "give a fraction like 0.05" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names", "remedy"),
+    [
+        (("--method", "magic"), "'magic'", "random, burn_probability, static_dpv, sequential_dpv"),
+        (("--method", "agent"), "which agent", "--agent RUN_FOLDER"),
+        (("--method", "agent", "--agent", "no/run"), "no/run", "give"),
+        (("--window", "1,2,3"), "'1,2,3'", "four whole numbers"),
+        (("--window", "a,b,c,d"), "'a,b,c,d'", "four whole numbers"),
+        (("--window", "0,0,0,5"), "is empty", "rows, columns"),
+        (("--window", "20,0,10,10"), "window 20,0,10,10", "24 rows x 20 columns"),
+        (("--window=-1,0,5,5",), "window -1,0,5,5", "24 rows x 20 columns"),
+        (("--buffer", "-1"), "--buffer: -1", "0 or more"),
+        (("--buffer", "12"), "buffer of 12", "at most 9"),
+        (("--duration", "0"), "--duration: 0", "above 0"),
+        (("--duration", "nan"), "--duration: nan", "above 0"),
+        (("--wind-speed", "500"), "wind_speed_kmh is 500", "0 to 200"),
+        (("--wind-from", "400"), "wind_from_deg is 400", "0 to 360"),
+        (("--dead-1h", "0"), "dead_1h_pct is 0", "1 to 300"),
+        (("--fuel-model", "fbfm99"), "'fbfm99'", "fbfm40 or fbfm13"),
+        (("--workers", "0"), "workers: 0", "at least 1"),
+        (("--crs", "EPSG:1"), "'EPSG:1'", "EPSG:32611"),
+        (("--simulations", "0"), "--simulations", "1"),
+        (("--seed", "-1"), "--seed", "0"),
+        (("--colour", "red"), "--colour", "o such option"),
+    ],
+)
+def test_options_that_make_no_sense(tif, tmp_path, capsys, arguments, names, remedy):
+    line = refused(capsys, "plan", tif, *arguments, "--out", tmp_path / "out")
+    assert names in line
+    assert remedy in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fire_without_end_is_no_error(tif, capsys):
+    code, out, err = run(capsys, "simulate", tif, "-n", "4", "--duration", "inf", "--json")
+    assert code == 0, err
+    assert json.loads(out)["fires"] == 4
+
+
+def test_the_demo_takes_no_window(tmp_path, capsys):
+    line = refused(capsys, "plan", "demo", "--window", "0,0,5,5", "--out", tmp_path / "out")
+    assert "--window" in line
+    assert "demo" in line
+
+
+def test_a_folder_that_cannot_be_written_to(tif, tmp_path, capsys):
+    blocker = tmp_path / "file"
+    blocker.write_text("I am a file")
+    for arguments in (
+        ("plan", tif),
+        ("demo",),
+        ("simulate", tif, "-n", "5"),
+        ("train", "--landscape", tif),
+        ("bench", "parallel"),
+    ):
+        for place in (blocker, blocker / "below"):
+            line = refused(capsys, *arguments, "--out", place)
+            assert str(place) in line
+            assert "choose another" in line
+    assert blocker.read_text() == "I am a file"
+    assert list(tmp_path.iterdir()) == [blocker]
+
+
+@pytest.mark.parametrize("command", [("train",), ("bench", "parallel"), ("bench", "parallel", "--cpu-test")])
+@pytest.mark.parametrize(
+    ("text", "names", "remedy"),
+    [
+        ('{"num_paralel_envs": 4}', "unknown key 'num_paralel_envs'", "did you mean 'num_parallel_envs'"),
+        ('{"learnin_rate": 1}', "unknown key 'learnin_rate'", "did you mean 'learning_rate'"),
+        ('{"zzzz": 1}', "unknown key 'zzzz'", "valid keys"),
+        ('{"num_episodes": -1}', "num_episodes = -1", "greater than or equal to 0"),
+        ('{"num_parallel_envs": "many"}', "num_parallel_envs = 'many'", "integer"),
+        ('{"parallel_method": "quantum"}', "parallel_method = 'quantum'", "threading"),
+        ('{"budget": true}', "budget = True", "share"),
+        ('{"network_width": 10}', "network_width = 10", "multiple of 4"),
+        ('{"memory_simulations": 99, "fire_bank_size": 10}', "memory_simulations = 99", "fire_bank_size = 10"),
+        ("{num_episodes: 3}", "not valid JSON", "mend it there"),
+        ("", "not valid JSON", "mend it there"),
+        ("[1, 2]", "JSON object", "keys and values"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used(tmp_path, capsys, command, text, names, remedy):
+    config = tmp_path / "settings.json"
+    config.write_text(text)
+    line = refused(capsys, *command, "--config", config, "--out", tmp_path / "out")
+    assert str(config) in line
+    assert names in line
+    assert remedy in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_configuration_that_is_not_there(tmp_path, capsys):
+    for place in (tmp_path / "none.json", tmp_path):
+        line = refused(capsys, "train", "--config", place, "--out", tmp_path / "out")
+        assert str(place) in line
+        assert "give a JSON file" in line
+
+
+def test_a_run_that_cannot_be_resumed(tmp_path, capsys):
+    assert "config.json" in refused(capsys, "train", "--resume", tmp_path / "nothing")
+    (tmp_path / "config.json").write_text('{"settings": {}}')
+    assert "start the run anew" in refused(capsys, "train", "--resume", tmp_path)
+    (tmp_path / "config.json").write_text('{"num_episodes": 3}')
+    assert "not that of a run" in refused(capsys, "train", "--resume", tmp_path)
+
+
+def test_plans_that_cannot_be_judged(tif, tmp_path, capsys):
+    wide = np.zeros((1, 9, 9), np.int16)
+    wide[0, 4, 4] = 1
+    other = write_tif(tmp_path / "other.tif", wide)
+    assert "--window" in refused(capsys, "evaluate", tif, other, "--buffer", "0")
+    assert "no such file" in refused(capsys, "evaluate", tif, tmp_path / "none.tif", "--buffer", "0")
+    rock = write_tif(tmp_path / "plan.tif", np.ones((1, *SHAPE), np.int16))
+    assert "nonburnable" in refused(capsys, "evaluate", tif, rock, "--buffer", "0")
+    assert "same name" in refused(capsys, "evaluate", tif, rock, rock, "--buffer", "0")

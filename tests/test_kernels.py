@@ -40,7 +40,7 @@ def random_world(rng: np.random.Generator, size=SIZE, weathers=2, closed_share=0
     for k in range(weathers):
         _kernels.all_open_bits(closed[k], open_dirs[k], full_rows, width)
     value = padded(rng.integers(0, 8, size).astype(np.float64), 0).ravel()
-    outer = padded(np.zeros(size, np.uint8), 0).ravel()
+    marks = padded(np.zeros(size, np.uint8), 0).ravel()
     spread = np.stack([padded(f, 0) for f in fields]).reshape(weathers, -1, 4)
     world = _kernels.World(
         spread,
@@ -49,7 +49,7 @@ def random_world(rng: np.random.Generator, size=SIZE, weathers=2, closed_share=0
         closed,
         open_dirs,
         value,
-        outer,
+        marks,
         width,
     )
     return world, fields, shut

@@ -74,7 +74,7 @@ def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
     closed = np.pad(np.zeros(shape, np.uint8), PAD, constant_values=2).reshape(1, -1)
     open_dirs = np.zeros(closed.shape, np.uint32)
     all_open_bits(closed[0], open_dirs[0], rows, rows)
-    outer = np.pad(np.pad(np.zeros((HOMOGENEOUS - 2,) * 2, np.uint8), 1, constant_values=1), PAD).ravel()
+    marks = np.pad(np.pad(np.zeros((HOMOGENEOUS - 2,) * 2, np.uint8), 1, constant_values=1), PAD).ravel()
     world = World(
         fields.reshape(1, -1, 4),
         np.ones(1, np.float32),
@@ -82,7 +82,7 @@ def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
         closed,
         open_dirs,
         np.zeros(closed.shape[1]),
-        outer,
+        marks,
         rows,
     )
     middle = (HOMOGENEOUS // 2 + PAD) * rows + HOMOGENEOUS // 2 + PAD
@@ -203,7 +203,7 @@ def test_any_number_of_workers_gives_the_same_bits(land, fires, breaks):
     plan = some_plan(land, breaks, 3) if breaks else None
     one, two, three = (spread(land, fires, plan, workers=n) for n in (1, 2, 3))
     for other in (two, three):
-        for name in ("burned_cells", "burned_area_ha", "loss", "reached_edge"):
+        for name in ("burned_cells", "burned_area_ha", "loss", "reached_edge", "burned_interest"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         np.testing.assert_array_equal(one.burn_probability(), other.burn_probability())
         assert one.cells_solved == other.cells_solved
@@ -226,7 +226,9 @@ def test_the_statistics_are_those_of_the_arrival_maps(land, fires):
     edge = np.ones(land.shape, bool)
     edge[1:-1, 1:-1] = False
     np.testing.assert_array_equal(result.reached_edge, (burned & edge).any(axis=(1, 2)))
-    assert result.reached_edge_share == result.reached_edge.mean()
+    inside_burned = (burned & land.area_of_interest).any(axis=(1, 2))
+    np.testing.assert_array_equal(result.burned_interest, inside_burned)
+    assert result.reached_edge_share == result.reached_edge[inside_burned].mean()
     assert maps[np.arange(len(fires)), fires.ignitions[:, 0], fires.ignitions[:, 1]].tolist() == [0.0] * len(fires)
     assert maps[burned].max() <= 45
 

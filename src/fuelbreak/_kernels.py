@@ -37,6 +37,8 @@ UNBURNED = np.int8(-1)
 BUCKETS = 1024  # circular; a label further ahead waits in the last bucket and is moved on when met
 TREATED = np.uint8(1)
 CLOSED = np.uint8(2)
+EDGE = np.uint8(1)
+INTEREST = np.uint8(2)
 
 # (row step, column step) of the 16 directions: 4 sides, 4 corners, 8 knight's moves; row 0 is north.
 SIDES_AND_CORNERS = [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
@@ -70,7 +72,7 @@ class World(NamedTuple):
     spread f4 (K, C, 4): A, Bx, By, unused; min per cell length.  bucket_min f4 (K,): width of a time bucket.
     pattern i4 (K,): which pattern of closed cells a weather has.  closed u1 (G, C): cells no fire crosses in it.
     open_dirs u4 (G, C): bit k set where the edge in direction k is open.  value f8 (C,): loss when the cell burns.
-    outer u1 (C,): 1 on the grid's outermost ring.  width: cells in a padded row.
+    marks u1 (C,): EDGE on the grid's outermost ring, INTEREST in the area of interest.  width: cells in a padded row.
     """
 
     spread: F4
@@ -79,7 +81,7 @@ class World(NamedTuple):
     closed: U1
     open_dirs: U4
     value: F8
-    outer: U1
+    marks: U1
     width: int
 
 
@@ -595,7 +597,7 @@ def burn_statistics(
     counts: I8,
     burned: I8,
     loss: F8,
-    reached_edge: U1,
+    marks_met: U1,
     settled: I8,
     counter: I8,
     scratch: Scratch,
@@ -622,17 +624,17 @@ def burn_statistics(
             scratch,
         )
         total = 0.0
-        at_edge = np.uint8(0)
+        met = np.uint8(0)
         for i in range(n):
             cell = np.int64(scratch.touched[i])
             scratch.arrival[cell] = np.inf
             scratch.parent[cell] = UNBURNED
             counts[cell] += weight[s]
             total += world.value[cell]
-            at_edge |= world.outer[cell]
+            met |= world.marks[cell]
         burned[s] = n
         loss[s] = total
-        reached_edge[s] = at_edge
+        marks_met[s] = met
 
 
 FIRES_PER_TICKET = 8

@@ -129,8 +129,8 @@ def score_lines(scores: Scores, against: tuple[str, ...] = ()) -> list[str]:
     lines.append(CAVEAT)
     if scores.reached_edge_share > 0.05:
         lines.append(
-            f"Note: {scores.reached_edge_share:.0%} of the fires reach the map's outer edge, which then acts as a "
-            "break; a wider buffer (--buffer) or shorter fires would mend it."
+            f"Note: {scores.reached_edge_share:.0%} of the fires in the area of interest also reach the map's outer "
+            "edge, which acts as a break for them; a wider buffer (--buffer) or shorter fires would mend it."
         )
     return lines
 

@@ -141,8 +141,9 @@ def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: in
     open_dirs = np.zeros(closed_patterns.shape, np.uint32)
     for i in range(len(closed)):
         _kernels.all_open_bits(closed_patterns[i], open_dirs[i], rows, cols)
-    outer = np.ones(landscape.shape, np.uint8)
-    outer[1:-1, 1:-1] = 0
+    marks = np.full(landscape.shape, _kernels.EDGE)
+    marks[1:-1, 1:-1] = 0
+    marks[landscape.area_of_interest] |= _kernels.INTEREST
     return World(
         spread.reshape(len(weathers), rows * cols, 4),
         bucket_min,
@@ -150,7 +151,7 @@ def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: in
         closed_patterns,
         open_dirs,
         _padded(exact_value(landscape), 0.0),
-        _padded(outer, 0),
+        _padded(marks, 0),
         cols,
     )
 
@@ -203,6 +204,7 @@ class SpreadResult:
     burned_cells : (n,) i8 cells burned by each fire, buffer included
     loss : (n,) f8 value burned inside the area of interest
     reached_edge : (n,) bool, whether the fire came to the grid's outermost ring
+    burned_interest : (n,) bool, whether it burned any of the area of interest
     cells_solved : cells settled in all, the cost of the call
     """
 
@@ -211,6 +213,7 @@ class SpreadResult:
     burned_cells: I8
     loss: F8
     reached_edge: npt.NDArray[np.bool_]
+    burned_interest: npt.NDArray[np.bool_]
     cells_solved: int
     _counts: I8
     _total_weight: int
@@ -230,8 +233,12 @@ class SpreadResult:
 
     @property
     def reached_edge_share(self) -> float:
-        """Share of the fires that came to the outermost ring: above 5 % the map's edge acts as a break."""
-        return float(self.reached_edge.mean())
+        """Of the fires that burn the area of interest, the share that also come to the outermost ring.
+
+        Above 5 % the map's edge acts as a break for what happens inside: such a fire could as well have come from
+        beyond. Fires that only singe the buffer do not count, or the share would measure the buffer's own ignitions.
+        """
+        return float(self.reached_edge[self.burned_interest].mean()) if self.burned_interest.any() else 0.0
 
     def burn_probability(self) -> F4:
         """Conditional burn probability (H, W) f4: the weighted share of these fires that burned the cell.
@@ -321,7 +328,7 @@ def spread(
     n, cells = len(fires), len(world.value)
     counts = np.zeros((workers, cells), np.int64)
     burned, settled = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    loss, reached = np.zeros(n), np.zeros(n, np.uint8)
+    loss, met = np.zeros(n), np.zeros(n, np.uint8)
     counter = np.zeros(1, np.int64)
 
     def work(worker: int) -> None:
@@ -334,7 +341,7 @@ def spread(
             counts[worker],
             burned,
             loss,
-            reached,
+            met,
             settled,
             counter,
             _kernels.make_scratch(cells),
@@ -346,7 +353,8 @@ def spread(
         fires,
         burned,
         loss,
-        reached.astype(bool),
+        (met & _kernels.EDGE) > 0,
+        (met & _kernels.INTEREST) > 0,
         int(settled.sum()),
         counts.sum(axis=0),
         int(weight.sum()),

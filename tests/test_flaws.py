@@ -435,8 +435,8 @@ def test_flaw_9_compiled_fire_lets_other_threads_run():
         took.append(time.perf_counter() - began)
 
     thread = threading.Thread(target=burn)
-    thread.start()
     awake = [time.perf_counter()]
+    thread.start()
     while not took:
         time.sleep(0.001)
         awake.append(time.perf_counter())

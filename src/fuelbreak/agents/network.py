@@ -19,7 +19,7 @@ class QNetwork(nn.Module):
 
     Q(s, a) = V(s) + A(s, a) - mean over the allowed a' of A(s, a') (Wang et al. 2016, arXiv 1511.06581).
     Subtracting the maximum instead lets the error of a greedy step move V alone, and lines that pay only when closed
-    are hardly ever learned: 0.53 and 0.73 of the optimum against 1.00 on the two-cell gates of tests/test_agents.py (1200
+    are hardly ever learned: 0.53 and 0.73 of the optimum against 1.00 on the gates of tests/test_agents.py (1200
     updates, two seeds, measured).
 
     A = alpha * obs[prior_channel] + unit * net(s): the last layer starts at zero and alpha at 1, so an untrained

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -206,16 +205,6 @@ def _duration(thing: str, duration: float | None) -> float:
     return DEMO_DURATION_MIN if thing == DEMO else REAL_DURATION_MIN
 
 
-def _check_torch() -> None:
-    """Refuse what learns where the learner is not installed, before any work."""
-    try:
-        found = find_spec("torch") is not None
-    except ImportError:
-        found = False
-    if not found:
-        raise InputError("a trained agent needs torch, which is not installed; run: pip install 'fuelbreak[learn]'")
-
-
 def _named(out: Path | None, stem: str) -> Path:
     """The folder asked for, or a new one named by the time."""
     return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
@@ -266,7 +255,7 @@ def plan(
     report.check_can_write_gis(land)
     budget_units(land, budget)
     if agent is not None:
-        _check_torch()
+        training.check_torch()
     learned = None if agent is None else training.load_agent(agent)
     folder = check_output_folder(_named(out, "plan"))
     _tell(land, landscape, duration)
@@ -463,7 +452,7 @@ def train(
     if show_config:
         print(resolved.model_dump_json(indent=2))
         return
-    _check_torch()
+    training.check_torch()
     with _progress() as say:
         result = training.train(resolved, say=say, resume=resume)
         say("write", 0.0, "maps")
@@ -527,7 +516,7 @@ def bench_parallel(
     settings = {} if config is None else training.load_config(config)
     folder = _named(out, "bench")
     if cpu_test:
-        _check_torch()
+        training.check_torch()
         settings |= {"output_dir": str(folder)}
     resolved = training.make_config(settings, "command line" if config is None else str(config))
     check_output_folder(folder)

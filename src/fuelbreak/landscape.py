@@ -116,8 +116,19 @@ def with_buffer(landscape: Landscape, cells: int) -> Landscape:
 
 
 def with_crs(landscape: Landscape, crs: str) -> Landscape:
-    """Give a landscape its coordinate reference system, as 'EPSG:32611' or WKT."""
-    return replace(landscape, crs=formats.normalize_crs(crs))
+    """Give a landscape that has none its coordinate reference system, as 'EPSG:32611' or WKT.
+
+    Raises
+    ------
+    InputError : it has another one already; naming a new one would move it on the map, not reproject it
+    """
+    wanted = formats.normalize_crs(crs)
+    if landscape.crs is not None and formats.normalize_crs(landscape.crs) != wanted:
+        raise InputError(
+            f"{landscape.label}: its coordinate system is {landscape.crs.split(',')[0]}, not {crs}; leave --crs out, "
+            "or reproject the files with gdalwarp"
+        )
+    return replace(landscape, crs=wanted)
 
 
 def slope_aspect(elevation_m: npt.NDArray[Any], cell_size_m: float) -> tuple[npt.NDArray[np.float32], ...]:

@@ -12,9 +12,10 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,7 +101,7 @@ class TrainConfig(BaseModel):
         0.01, gt=0, le=1, description="share of the weights that the target takes over per update"
     )
     demo_fraction: float = Field(0.25, ge=0, le=1, description="share of each batch that is demonstrations")
-    margin_weight: float = Field(0.1, ge=0, description="weight of the loss that pulls toward demonstrations")
+    margin_weight: float = Field(1.0, ge=0, description="weight of the loss that pulls toward demonstrations")
     network_width: int = Field(24, ge=4, le=256, description="channels of the network's hidden layers, a multiple of 4")
     validation_frequency: int = Field(2, ge=1, description="rounds of episodes between validations")
     checkpoint_frequency: int = Field(4, ge=1, description="rounds of episodes between checkpoints")
@@ -224,6 +225,16 @@ class TrainResult:
     fires_per_second: float
 
 
+def check_torch() -> None:
+    """Refuse what learns where the learner is not installed, before any work."""
+    try:
+        found = find_spec("torch") is not None
+    except ImportError:
+        found = False
+    if not found:
+        raise InputError("a trained agent needs torch, which is not installed; run: pip install 'fuelbreak[learn]'")
+
+
 class Interrupted(Exception):
     """The run was stopped by its user; the checkpoint is written."""
 
@@ -277,6 +288,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     InputError : before anything is written
     Interrupted : Ctrl-C or SIGTERM; the checkpoint is written and `resume` goes on from it
     """
+    check_torch()
     landscape = open_landscape(config)
     budget_units(landscape, config.budget)
     if landscape.crs is None:
@@ -284,8 +296,9 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             f"{config.landscape}: the landscape has no coordinate system, so no GIS file can be written; "
             "give one with --crs, such as --crs EPSG:32611"
         )
-    folder = _run_folder(config) if resume is None else resume
-
+    check_output_folder(Path(config.output_dir))
+    for note in landscape.notes:
+        say("prepare", 0.0, f"note: {note}")
     say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
     warm_up()
     say("prepare", 0.5, "loading the learner (torch)")
@@ -294,39 +307,6 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
 
     weathers, duration = config.weathers(), config.fire_simulation_max_duration
     n_envs = config.num_parallel_envs
-    env = VectorizedFireEnv(
-        n_envs,
-        config.parallel_method,
-        config.max_workers,
-        landscape,
-        weather=weathers,
-        num_simulations=config.memory_simulations,
-        max_duration=duration,
-        budget=config.budget,
-        bank_size=config.fire_bank_size,
-        fires_seed=config.seed,
-    )
-    prior = env.channels.index("downstream_share")
-    threads = parallel.checked_workers(config.torch_threads)
-    learner = DQNConfig(
-        learning_rate=config.learning_rate,
-        gamma=config.gamma,
-        n_step=config.n_step,
-        batch_size=config.batch_size,
-        target_tau=config.target_tau,
-        demo_fraction=config.demo_fraction,
-        margin_weight=config.margin_weight,
-        width=config.network_width,
-    )
-    agent = DQN(len(env.channels), learner, prior_channel=prior, seed=config.seed, threads=threads)
-    replay = Replay(
-        config.buffer_size // n_envs,
-        n_envs,
-        (len(env.channels), *env.map_shape),
-        n_step=config.n_step,
-        gamma=config.gamma,
-    )
-    rng = np.random.default_rng([config.seed, 1])
     planning = Fires.draw(landscape, config.planning_simulations, config.seed, weather=weathers, duration_min=duration)
     validation = Fires.draw(
         landscape,
@@ -336,120 +316,151 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         weather=weathers,
         duration_min=duration,
     )
+    with ExitStack() as on_leaving:
+        stop = on_leaving.enter_context(_stop_flag())
+        env = VectorizedFireEnv(
+            n_envs,
+            config.parallel_method,
+            config.max_workers,
+            landscape,
+            weather=weathers,
+            num_simulations=config.memory_simulations,
+            max_duration=duration,
+            budget=config.budget,
+            bank_size=config.fire_bank_size,
+            fires_seed=config.seed,
+        )
+        on_leaving.callback(env.close)
+        prior = env.channels.index("downstream_share")
+        threads = parallel.checked_workers(config.torch_threads)
+        learner = DQNConfig(
+            learning_rate=config.learning_rate,
+            gamma=config.gamma,
+            n_step=config.n_step,
+            batch_size=config.batch_size,
+            target_tau=config.target_tau,
+            demo_fraction=config.demo_fraction,
+            margin_weight=config.margin_weight,
+            width=config.network_width,
+        )
+        agent = DQN(len(env.channels), learner, prior_channel=prior, seed=config.seed, threads=threads)
+        on_leaving.callback(lambda: agent.close())
+        replay = Replay(
+            config.buffer_size // n_envs,
+            n_envs,
+            (len(env.channels), *env.map_shape),
+            n_step=config.n_step,
+            gamma=config.gamma,
+        )
+        rng = np.random.default_rng([config.seed, 1])
+        rounds = -(-config.num_episodes // n_envs)
+        first_round, best, placed, seconds_before = 0, -np.inf, np.empty((0, n_envs), np.int64), 0.0
+        folder = _run_folder(config) if resume is None else resume
 
-    def validate() -> float:
-        plan = agent_plan(agent, landscape, planning, config.budget)
-        return evaluate({"agent": plan}, landscape, validation).loss_avoided("agent")[0]
+        def validate() -> float:
+            plan = agent_plan(agent, landscape, planning, config.budget)
+            return evaluate({"agent": plan}, landscape, validation).loss_avoided("agent")[0]
 
-    rounds = -(-config.num_episodes // n_envs)
-    first_round, best, placed, seconds_before = 0, -np.inf, np.empty((0, n_envs), np.int64), 0.0
-    with _stop_flag() as stop:
-        try:
-            if resume is not None:
-                agent.close()
-                agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads)
-                replay.load_state_dict(saved["replay"])
-                rng.bit_generator.state = json.loads(saved["rng"])
-                first_round, best, placed = saved["round"], saved["best"], saved["placed"]
-                seconds_before = saved["seconds"]
-            else:
-                # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
-                for i in range(-(-config.demonstration_episodes // n_envs)):
-                    obs, info = env.reset(seed=config.seed * 10**6 + i * n_envs)
-                    for step in range(env.budget):
-                        say("demonstrate", (i + step / env.budget) * n_envs / config.demonstration_episodes, "")
-                        mask = info["action_mask"].astype(bool)
-                        downstream = obs[:, prior].reshape(n_envs, -1)
-                        actions = np.where(mask, downstream, -1.0).argmax(axis=1)
-                        next_obs, reward, terminated, _, info = env.step(actions)
-                        replay.add(obs, mask, actions, reward, terminated, is_demo=True)
-                        obs = next_obs
-                        if stop:
-                            raise Interrupted(folder)
-                for i in range(config.pretrain_steps if config.demonstration_episodes else 0):
-                    say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
-                    agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
-                    if stop:
-                        raise Interrupted(folder)
-                best = validate()
-                agent.save(folder / "agent.pt")
-
-            cores = parallel.CoreMonitor()
-            began = time.perf_counter()
-            steps_done, spent = 0, {"acting": 0.0, "learning": 0.0, "waiting_for_fires": 0.0}
-            learned = {"td_error": np.nan, "margin_loss": np.nan}
-            validated = best
-            for current in range(first_round, rounds):
-                epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
-                obs, info = env.reset(seed=config.seed * 10**6 + 500_000 + current * n_envs)
-                for actions in placed:  # an interrupted round is played again up to where it stopped
-                    obs, _, _, _, info = env.step(actions)
-                history = list(placed)
-                for step in range(len(placed), env.budget):
-                    mask = info["action_mask"].astype(bool)
-                    clock = time.perf_counter()
-                    actions = agent.act(obs, mask, epsilon, rng)
-                    clock = _spend(spent, "acting", clock)
-                    env.step_async(actions)
-                    # The learner works while the fires burn; what it learns from never includes this step.
-                    if step % config.train_frequency == 0 and len(replay):
-                        batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
-                        learned = agent.update(batch)
-                    clock = _spend(spent, "learning", clock)
-                    next_obs, reward, terminated, _, info = env.step_wait()
-                    replay.add(obs, mask, actions, reward, terminated)
-                    _spend(spent, "waiting_for_fires", clock)
-                    obs = next_obs
-                    history.append(actions)
-                    steps_done += 1
-                    if step % 10 == 0 or stop:
-                        seconds = time.perf_counter() - began
-                        say(
-                            "train",
-                            (current + step / env.budget) / rounds,
-                            f"loss avoided {info['loss_avoided'].mean():.1%} (best validated {best:.1%}), "
-                            f"{steps_done * n_envs / seconds:.0f} steps/s, "
-                            f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s, "
-                            f"cores {cores.use().busy_share:.0%} busy",
-                        )
-                    if stop:
-                        _checkpoint(
-                            agent, folder, replay, rng, current, best, np.array(history), seconds_before + seconds
-                        )
-                        raise Interrupted(folder)
-                placed = placed[:0]
-                if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
-                    validated = validate()
-                    if validated > best:
-                        best = validated
-                        agent.save(folder / "agent.pt")
-                seconds = time.perf_counter() - began
-                _write_metrics(
-                    folder,
-                    (
-                        current,
-                        (current + 1) * n_envs,
-                        (current + 1) * n_envs * env.budget,
-                        agent.updates,
-                        round(seconds_before + seconds, 2),
-                        float(info["loss_avoided"].mean()),
-                        validated,
-                        learned["td_error"],
-                        learned["margin_loss"],
-                        epsilon,
-                        steps_done * n_envs / seconds,
-                        steps_done * n_envs * config.memory_simulations / seconds,
-                        cores.use().busy_share,
-                        *(share / max(sum(spent.values()), 1e-9) for share in spent.values()),
-                    ),
-                )
-                if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
-                    _checkpoint(agent, folder, replay, rng, current + 1, best, placed, seconds_before + seconds)
-            core_use = cores.use()
-            cores.close()
-        finally:
-            env.close()
+        if resume is not None:
             agent.close()
+            agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads)
+            replay.load_state_dict(saved["replay"])
+            rng.bit_generator.state = json.loads(saved["rng"])
+            first_round, best, placed = saved["round"], saved["best"], saved["placed"]
+            seconds_before = saved["seconds"]
+        else:
+            # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
+            for i in range(-(-config.demonstration_episodes // n_envs)):
+                obs, info = env.reset(seed=config.seed * 10**6 + i * n_envs)
+                for step in range(env.budget):
+                    say("demonstrate", (i + step / env.budget) * n_envs / config.demonstration_episodes, "")
+                    mask = info["action_mask"].astype(bool)
+                    downstream = obs[:, prior].reshape(n_envs, -1)
+                    actions = np.where(mask, downstream, -1.0).argmax(axis=1)
+                    next_obs, reward, terminated, _, info = env.step(actions)
+                    replay.add(obs, mask, actions, reward, terminated, is_demo=True)
+                    obs = next_obs
+                    if stop:
+                        raise Interrupted(folder)
+            for i in range(config.pretrain_steps if config.demonstration_episodes else 0):
+                say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
+                agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
+                if stop:
+                    raise Interrupted(folder)
+            best = validate()
+            agent.save(folder / "agent.pt")
+
+        cores = parallel.CoreMonitor()
+        on_leaving.callback(cores.close)
+        began = time.perf_counter()
+        steps_done, spent = 0, {"acting": 0.0, "learning": 0.0, "waiting_for_fires": 0.0}
+        learned = {"td_error": np.nan, "margin_loss": np.nan}
+        validated = best
+        for current in range(first_round, rounds):
+            epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
+            obs, info = env.reset(seed=config.seed * 10**6 + 500_000 + current * n_envs)
+            for actions in placed:  # an interrupted round is played again up to where it stopped
+                obs, _, _, _, info = env.step(actions)
+            history = list(placed)
+            for step in range(len(placed), env.budget):
+                mask = info["action_mask"].astype(bool)
+                clock = time.perf_counter()
+                actions = agent.act(obs, mask, epsilon, rng)
+                clock = _spend(spent, "acting", clock)
+                env.step_async(actions)
+                # The learner works while the fires burn; what it learns from never includes this step.
+                if step % config.train_frequency == 0 and len(replay):
+                    batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
+                    learned = agent.update(batch)
+                clock = _spend(spent, "learning", clock)
+                next_obs, reward, terminated, _, info = env.step_wait()
+                replay.add(obs, mask, actions, reward, terminated)
+                _spend(spent, "waiting_for_fires", clock)
+                obs = next_obs
+                history.append(actions)
+                steps_done += 1
+                if step % 10 == 0 or stop:
+                    seconds = time.perf_counter() - began
+                    say(
+                        "train",
+                        (current + step / env.budget) / rounds,
+                        f"loss avoided {info['loss_avoided'].mean():.1%} (best validated {best:.1%}), "
+                        f"{steps_done * n_envs / seconds:.0f} steps/s, "
+                        f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s, "
+                        f"cores {cores.use().busy_share:.0%} busy",
+                    )
+                if stop:
+                    _checkpoint(agent, folder, replay, rng, current, best, np.array(history), seconds_before + seconds)
+                    raise Interrupted(folder)
+            placed = placed[:0]
+            if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
+                validated = validate()
+                if validated > best:
+                    best = validated
+                    agent.save(folder / "agent.pt")
+            seconds = time.perf_counter() - began
+            _write_metrics(
+                folder,
+                (
+                    current,
+                    (current + 1) * n_envs,
+                    (current + 1) * n_envs * env.budget,
+                    agent.updates,
+                    round(seconds_before + seconds, 2),
+                    float(info["loss_avoided"].mean()),
+                    validated,
+                    learned["td_error"],
+                    learned["margin_loss"],
+                    epsilon,
+                    steps_done * n_envs / seconds,
+                    steps_done * n_envs * config.memory_simulations / seconds,
+                    cores.use().busy_share,
+                    *(share / max(sum(spent.values()), 1e-9) for share in spent.values()),
+                ),
+            )
+            if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
+                _checkpoint(agent, folder, replay, rng, current + 1, best, placed, seconds_before + seconds)
+        core_use = cores.use()
     say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
     seconds = max(core_use.seconds, 1e-9)
     best_agent, _ = DQN.load(folder / "agent.pt", threads=threads)

@@ -191,9 +191,9 @@ def training_figure(metrics_csv: Path) -> Figure:
     top.set_ylabel("loss avoided (%)")
     top.legend()
     below = np.zeros(len(table))
-    for share in ("acting", "learning", "waiting_for_fires"):
+    for share in ("acting", "fires", "learning"):
         values = 100 * table[f"share_{share}"]
-        bottom.fill_between(table["episodes"], below, below + values, alpha=0.5, label=share.replace("_", " "))
+        bottom.fill_between(table["episodes"], below, below + values, alpha=0.5, label={"acting": "choosing", "fires": "burning fires", "learning": "waiting for the learner"}[share])
         below = below + values
     bottom.plot(table["episodes"], 100 * table["cpu_busy_share"], "k-", label="cores busy")
     bottom.set_ylim(0, 105)

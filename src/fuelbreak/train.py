@@ -269,8 +269,8 @@ METRICS = (
     "fires_per_second",
     "cpu_busy_share",
     "share_acting",
+    "share_fires",
     "share_learning",
-    "share_waiting_for_fires",
 )
 
 
@@ -369,6 +369,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             first_round, best, placed = saved["round"], saved["best"], saved["placed"]
             seconds_before = saved["seconds"]
         else:
+            best = validate()  # the untrained agent plays sequential DPV; training must beat it to be kept
+            agent.save(folder / "agent.pt")
             # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
             for i in range(-(-config.demonstration_episodes // n_envs)):
                 obs, info = env.reset(seed=config.seed * 10**6 + i * n_envs)
@@ -387,13 +389,10 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
                 if stop:
                     raise Interrupted(folder)
-            best = validate()
-            agent.save(folder / "agent.pt")
-
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
         began = time.perf_counter()
-        steps_done, spent = 0, {"acting": 0.0, "learning": 0.0, "waiting_for_fires": 0.0}
+        steps_done, spent = 0, {"acting": 0.0, "fires": 0.0, "learning": 0.0}
         learned = {"td_error": np.nan, "margin_loss": np.nan}
         validated = best
         for current in range(first_round, rounds):
@@ -405,17 +404,21 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             for step in range(len(placed), env.budget):
                 mask = info["action_mask"].astype(bool)
                 clock = time.perf_counter()
+                # The learner works while the agent acts and the fires burn. Acting uses the weights of the update
+                # before, and no batch holds a step of this turn, so timing never changes a result.
+                learning = None
+                if step % config.train_frequency == 0 and len(replay):
+                    learning = agent.begin_update(
+                        replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
+                    )
                 actions = agent.act(obs, mask, epsilon, rng)
                 clock = _spend(spent, "acting", clock)
-                env.step_async(actions)
-                # The learner works while the fires burn; what it learns from never includes this step.
-                if step % config.train_frequency == 0 and len(replay):
-                    batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
-                    learned = agent.update(batch)
-                clock = _spend(spent, "learning", clock)
-                next_obs, reward, terminated, _, info = env.step_wait()
+                next_obs, reward, terminated, _, info = env.step(actions)
                 replay.add(obs, mask, actions, reward, terminated)
-                _spend(spent, "waiting_for_fires", clock)
+                clock = _spend(spent, "fires", clock)
+                if learning is not None:
+                    learned = agent.finish_update(learning)
+                _spend(spent, "learning", clock)
                 obs = next_obs
                 history.append(actions)
                 steps_done += 1

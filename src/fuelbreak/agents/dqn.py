@@ -4,9 +4,8 @@ import ctypes
 import os
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +79,8 @@ class _ShardResult(NamedTuple):
     """What one shard adds to the update; sums over its rows, not means."""
 
     gradient: Tensor  #: (parameters,), flat, of the batch-mean loss
+    rows: int
+    demos: int
     td_loss: float
     td_error: float
     q: float
@@ -177,11 +178,9 @@ class DQN:
         ----------
         obs : (E, channels, h, w)
         mask : bool (E, h*w)
-        """
-        parts = np.array_split(np.arange(len(obs)), min(self.config.shards, len(obs)))
-        return np.concatenate(list(self._pool.map(self._shard_q, (obs[p] for p in parts), (mask[p] for p in parts))))
 
-    def _shard_q(self, obs: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        Computed in the calling thread: the workers may be busy with an update meanwhile.
+        """
         with torch.no_grad():
             q: NDArray[np.float32] = self.online(torch.from_numpy(obs).float(), torch.from_numpy(mask)).numpy()
         return q
@@ -224,18 +223,30 @@ class DQN:
         return action
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """Learn from one batch.
+        """Learn from one batch: `begin_update`, then `finish_update`."""
+        return self.finish_update(self.begin_update(batch))
+
+    def begin_update(self, batch: Batch) -> list[Future[_ShardResult]]:
+        """Let the workers compute a batch's gradient; nothing changes until `finish_update` is given what this returns.
+
+        Between the two, acting uses the weights as they were: a fixed lag of one update, whatever the timing.
+        """
+        size = len(batch.action)
+        parts = np.array_split(np.arange(size), min(self.config.shards, size))
+        demos = max(1, int(batch.is_demo.sum()))
+        shards = [Batch._make(field[part[0] : part[-1] + 1] for field in batch) for part in parts]
+        return [self._pool.submit(self._shard_gradient, shard, size, demos) for shard in shards]
+
+    def finish_update(self, begun: list[Future[_ShardResult]]) -> dict[str, float]:
+        """Wait for the gradient and take the step.
 
         Returns
         -------
         loss (TD + weighted margin, advantage units), td_error (mean absolute, unit of the return), mean_q (of the
         chosen actions, likewise), margin_loss (mean over demonstrations, advantage units), grad_norm (before clipping)
         """
-        size = len(batch.action)
-        parts = np.array_split(np.arange(size), min(self.config.shards, size))
-        shards = [Batch._make(field[part[0] : part[-1] + 1] for field in batch) for part in parts]
-        demos = max(1, int(batch.is_demo.sum()))
-        results = list(self._pool.map(self._shard_gradient, shards, repeat(size), repeat(demos)))
+        results = [shard.result() for shard in begun]
+        size, demos = sum(r.rows for r in results), max(1, sum(r.demos for r in results))
         gradient = results[0].gradient
         for result in results[1:]:
             gradient += result.gradient
@@ -280,6 +291,8 @@ class DQN:
         gradient = torch.autograd.grad(loss, self._parameters)
         return _ShardResult(
             gradient=torch.cat([piece.reshape(-1) for piece in gradient]),
+            rows=len(batch.action),
+            demos=int(batch.is_demo.sum()),
             td_loss=td.item(),
             td_error=(chosen - wanted).abs().sum().item(),
             q=chosen.sum().item(),

@@ -30,7 +30,7 @@ from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import settle_buffer, warm_up
+from fuelbreak.spread import make_world, settle_buffer, spread, warm_up
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN
@@ -83,10 +83,10 @@ class TrainConfig(BaseModel):
     validation_simulations: int = Field(500, ge=1, description="fires that choose the best weights")
     heldout_simulations: int = Field(2000, ge=1, description="fires that judge in the end")
 
-    num_episodes: int = Field(32, ge=0, description="episodes to train on, all environments together")
+    num_episodes: int = Field(80, ge=0, description="episodes to train on, all environments together")
     demonstration_episodes: int = Field(8, ge=0, description="episodes played by sequential DPV beforehand")
     pretrain_steps: int = Field(200, ge=0, description="updates on demonstrations beforehand")
-    train_frequency: int = Field(1, ge=1, description="steps of all environments between updates")
+    train_frequency: int = Field(2, ge=1, description="steps of all environments between updates")
     learning_rate: float = Field(5e-4, gt=0, le=1)
     gamma: float = Field(1.0, ge=0, le=1, description="1: the return is the share of loss avoided")
     n_step: int = Field(5, ge=1, description="rewards summed before the network's own estimate takes over")
@@ -95,7 +95,7 @@ class TrainConfig(BaseModel):
     epsilon_decay: float = Field(
         0.8, gt=0, le=1, description="epsilon is multiplied by it after each round of episodes"
     )
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(64, ge=1)
     buffer_size: int = Field(4000, ge=64, description="steps that the replay keeps, all environments together")
     target_tau: float = Field(
         0.01, gt=0, le=1, description="share of the weights that the target takes over per update"
@@ -184,6 +184,12 @@ def agent_plan(agent: DQN, landscape: Landscape, fires: Fires, budget: float | s
     """Let the agent place the whole budget, fires brought up to date after each unit, always its best guess."""
     start = time.process_time()
     world = Episodes(landscape, fires, 1, len(fires), budget, workers=parallel.available_cores())
+    return _play(agent, world, start)
+
+
+def _play(agent: DQN, world: Episodes, start: float) -> Plan:
+    """One whole greedy episode on all fires of the world's bank; its cost counts from `start` (process time, s)."""
+    solved_before = world.ensemble.cells_solved
     world.reset([0], [0])
     obs = np.empty((1, len(world.channels), *world.map_shape), np.float32)
     cells = np.empty(world.budget, np.int64)
@@ -192,12 +198,13 @@ def agent_plan(agent: DQN, landscape: Landscape, fires: Fires, budget: float | s
         unit = int(agent.q_values(obs, world.action_mask()).argmax())
         cells[i] = world.unit_cell[unit]
         world.step(np.array([unit]))
+    fires = world.ensemble.fires
     return Plan.from_flat(
-        landscape,
+        world.landscape,
         cells,
         method="agent",
         simulations=len(fires) * (world.budget + 1),
-        cells_solved=world.ensemble.cells_solved,
+        cells_solved=world.ensemble.cells_solved - solved_before,
         seconds=time.process_time() - start,
         chosen_on=(fires.digest, fires.origin),
     )
@@ -357,9 +364,14 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         first_round, best, placed, seconds_before = 0, -np.inf, np.empty((0, n_envs), np.int64), 0.0
         folder = _run_folder(config) if resume is None else resume
 
+        # Made once, used by every validation.
+        table = Episodes(landscape, planning, 1, len(planning), config.budget, workers=parallel.available_cores())
+        judge = make_world(landscape, validation.weather)
+        untreated = spread(landscape, validation, world=judge).mean_loss
+
         def validate() -> float:
-            plan = agent_plan(agent, landscape, planning, config.budget)
-            return evaluate({"agent": plan}, landscape, validation).loss_avoided("agent")[0]
+            plan = _play(agent, table, time.process_time())
+            return 1 - spread(landscape, validation, plan, world=judge).mean_loss / max(untreated, 1e-12)
 
         if resume is not None:
             agent.close()
@@ -400,30 +412,28 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             obs, info = env.reset(seed=config.seed * 10**6 + 500_000 + current * n_envs)
             for actions in placed:  # an interrupted round is played again up to where it stopped
                 obs, _, _, _, info = env.step(actions)
-            history = list(placed)
+            history, learning = list(placed), None
             for step in range(len(placed), env.budget):
                 mask = info["action_mask"].astype(bool)
                 clock = time.perf_counter()
-                # The learner works while the agent acts and the fires burn. Acting uses the weights of the update
-                # before, and no batch holds a step of this turn, so timing never changes a result.
-                learning = None
+                # The learner works while the agent acts and the fires burn. Acting uses the weights from before the
+                # update under way, and no batch holds a step taken since, so timing never changes a result.
                 if step % config.train_frequency == 0 and len(replay):
-                    learning = agent.begin_update(
-                        replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
-                    )
+                    if learning is not None:
+                        learned = agent.finish_update(learning)
+                    batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
+                    learning = agent.begin_update(batch)
+                clock = _spend(spent, "learning", clock)
                 actions = agent.act(obs, mask, epsilon, rng)
                 clock = _spend(spent, "acting", clock)
                 next_obs, reward, terminated, _, info = env.step(actions)
                 replay.add(obs, mask, actions, reward, terminated)
-                clock = _spend(spent, "fires", clock)
-                if learning is not None:
-                    learned = agent.finish_update(learning)
-                _spend(spent, "learning", clock)
+                _spend(spent, "fires", clock)
                 obs = next_obs
                 history.append(actions)
                 steps_done += 1
-                if step % 10 == 0 or stop:
-                    seconds = time.perf_counter() - began
+                seconds = time.perf_counter() - began
+                if step % 10 == 0:
                     say(
                         "train",
                         (current + step / env.budget) / rounds,
@@ -432,7 +442,12 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                         f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s, "
                         f"cores {cores.use().busy_share:.0%} busy",
                     )
-                if stop:
+                last = step + 1 == env.budget
+                # A run stops only where the update under way would have ended anyway.
+                stopping = stop and (last or (step + 1) % config.train_frequency == 0)
+                if learning is not None and (last or stopping):
+                    learned, learning = agent.finish_update(learning), None
+                if stopping:
                     _checkpoint(agent, folder, replay, rng, current, best, np.array(history), seconds_before + seconds)
                     raise Interrupted(folder)
             placed = placed[:0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import Ensemble, cell_fields, expected_fire_length_cells, settle_buffer, spread
+from fuelbreak.spread import Ensemble, cell_fields, expected_fire_length_cells, make_world, settle_buffer, spread
 
 
 @pytest.fixture(scope="module")
@@ -329,13 +330,14 @@ def test_other_impossible_calls_are_refused(land, fires):
         spread(land, fires, stencil=8)
     with pytest.raises(InputError, match="workers"):
         spread(land, fires, workers=0)
-    with pytest.raises(InputError, match="61 an episode"):
+    with pytest.raises(InputError, match="61 fires are wanted of a bank of 60"):
         Ensemble(land, fires, fires_per_episode=61)
 
 
 def test_what_cannot_fit_into_memory_is_refused_with_the_figures(land, fires, monkeypatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=60 * 31 * 27 * 5))
-    with pytest.raises(InputError, match=r"memory: 60 fires on 31 x 27 cells need .* GiB"):
+    room = 31 * 27 * (16 * len(fires.weather) + 5 * 60)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=room))
+    with pytest.raises(InputError, match=r"memory: 60 fires in \d+ weathers on 31 x 27 cells need .* GiB"):
         Ensemble(land, fires)
     with pytest.raises(InputError, match="memory: 120 fires"):
         Ensemble(land, fires, episodes=2)
@@ -398,3 +400,37 @@ def test_the_default_buffer_leaves_room_on_a_small_raster():
         assert settled.aoi_window == (ring, ring, size - 2 * ring, size - 2 * ring)
     with pytest.raises(InputError, match="nothing"):  # asked for, so refused
         settle_buffer(lambda n: with_buffer(grass(12, 12), n), fire_season(), 480, buffer_cells=6)
+
+
+# ---- what would corrupt a kernel is refused
+
+
+@pytest.mark.parametrize("cells", [[31 * 27], [-2], [0, 1], [0.5], 3])
+def test_treating_cells_that_are_not_there_is_refused_and_changes_nothing(land, fires, cells):
+    ensemble = Ensemble(land, fires)
+    ensemble.reset(0, np.arange(len(fires)))
+    before = ensemble.losses()
+    with pytest.raises(InputError, match="treat: give one flat cell"):
+        ensemble.treat(np.array(cells))
+    np.testing.assert_array_equal(ensemble.losses(), before)
+
+
+def test_a_world_of_another_landscape_or_season_is_refused(land, fires):
+    with pytest.raises(InputError, match="another landscape or another bank"):
+        spread(land, fires, world=make_world(Landscape.from_arrays(fuel_model=np.full((5, 5), 1)), fires.weather))
+    with pytest.raises(InputError, match="another landscape or another bank"):
+        spread(land, fires, world=make_world(land, (*fires.weather, Weather())))
+
+
+@pytest.mark.parametrize("wanted", [{"episodes": 0}, {"fires_per_episode": 0}, {"fires_per_episode": 61}])
+def test_episodes_without_fires_are_refused(land, fires, wanted):
+    with pytest.raises(InputError, match="of a bank of 60"):
+        Ensemble(land, fires, **wanted)
+
+
+def test_arrival_maps_may_be_asked_for_from_many_threads(land, fires):
+    result = spread(land, fires)
+    alone = [result.arrival_min(i) for i in range(len(fires))]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(alone, pool.map(result.arrival_min, range(len(fires))), strict=True):
+            np.testing.assert_array_equal(one, other)

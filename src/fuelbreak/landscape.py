@@ -767,14 +767,14 @@ class Plan:
     ----------
     cells : (n,) int64, flat row-major cell numbers, in order of building
     shape : rows and columns of the landscape it is for
-    kind : what is built, 'firebreak' for cleared ground
+    kind : what is built: 'firebreak', cleared ground, the one kind there is
     method : the planner that made it
     simulations, cells_solved, seconds : what making it cost: fires brought up to date, burned cells solved, CPU seconds
     chosen_on : digests of the sets of fires it was chosen on; these fires must not judge it
 
     Raises
     ------
-    InputError : cells off the grid or listed twice
+    InputError : cells off the grid or listed twice; another kind
     """
 
     cells: npt.NDArray[np.int64]
@@ -787,6 +787,8 @@ class Plan:
     chosen_on: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if self.kind != "firebreak":
+            raise InputError(f"plan: kind {self.kind!r} cannot be simulated; use 'firebreak', cleared ground")
         cells = _whole_numbers(self.cells, 1)
         height, width = (int(size) for size in self.shape)
         _refuse_cells(cells, (cells < 0) | (cells >= height * width), width, f"off the grid of {height} x {width}")

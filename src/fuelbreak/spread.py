@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuelbreak import _kernels, parallel
-from fuelbreak._kernels import PAD, Burning, Scratch, World
+from fuelbreak._kernels import PAD, Burning, World
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan
@@ -115,6 +115,7 @@ def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: in
     """What all fires on a landscape share, ready for the kernels: spread fields of K weathers, closed cells, values."""
     if stencil not in STENCILS:
         raise InputError(f"stencil: {stencil} neighbors are not offered; use {', '.join(map(str, STENCILS))}")
+    _check_memory(landscape, len(weathers), 0)
     rows, cols = landscape.shape[0] + 2 * PAD, landscape.shape[1] + 2 * PAD
     spread = np.zeros((len(weathers), rows, cols, 4), np.float32)
     spread[..., 0] = np.inf
@@ -254,10 +255,6 @@ class SpreadResult:
         """
         return self._solve(i)[0]
 
-    @cached_property
-    def _scratch(self) -> Scratch:
-        return _kernels.make_scratch(len(self._world.value))
-
     def _solve(self, i: int) -> tuple[F4, npt.NDArray[np.int8]]:
         cells = len(self._world.value)
         arrival = np.full(cells, np.inf, np.float32)
@@ -274,7 +271,7 @@ class SpreadResult:
             self.fires.duration_min[i],
             arrival,
             parent,
-            self._scratch,
+            _kernels.make_scratch(cells),
         )
         return _cropped(arrival, self.landscape.shape), _cropped(parent, self.landscape.shape)
 
@@ -290,6 +287,12 @@ def _exact_weights(weight: F8) -> I8:
     if weight.min() == weight.max():
         return np.ones(len(weight), np.int64)
     return np.asarray(np.rint(weight / weight.max() * VALUE_STEPS), np.int64)
+
+
+def _world_size(landscape: Landscape, fires: Fires) -> tuple[int, int, int]:
+    """Padded width, padded cells and weathers that a world for these must have."""
+    rows, cols = landscape.shape
+    return cols + 2 * PAD, (rows + 2 * PAD) * (cols + 2 * PAD), len(fires.weather)
 
 
 def spread(
@@ -321,7 +324,10 @@ def spread(
             f"plan: it is for a grid of {plan.shape[0]} x {plan.shape[1]} cells, the landscape has "
             f"{landscape.shape[0]} x {landscape.shape[1]}; make the plan on this landscape"
         )
-    world = make_world(landscape, fires.weather, stencil=stencil) if world is None else world
+    if world is None:
+        world = make_world(landscape, fires.weather, stencil=stencil)
+    elif (world.width, len(world.value), len(world.pattern)) != _world_size(landscape, fires):
+        raise InputError("world: it was made for another landscape or another bank of weathers; leave it out")
     treated = np.empty(0, np.int64) if plan is None else _padded_cell(plan.cells, landscape.shape[1])
     closed, open_dirs = _treat_world(world, treated)
     burning, weight = _burning(landscape, fires), _exact_weights(fires.weight)
@@ -414,15 +420,16 @@ def warm_up() -> None:
     ensemble.planes()
 
 
-def _check_memory(landscape: Landscape, fires: int) -> None:
-    """Refuse a run whose fire states cannot fit into memory, before it starts."""
+def _check_memory(landscape: Landscape, weathers: int, fires: int) -> None:
+    """Refuse a run whose spread fields and fire states cannot fit into memory, before it starts."""
     import psutil
 
-    needed = fires * landscape.fuel_model.size * 5  # arrival f4 and parent i1
+    # Spread fields are four f4 a weather, fire states f4 and i1 a fire.
+    needed = landscape.fuel_model.size * (16 * weathers + 5 * fires)
     free = psutil.virtual_memory().available
     if needed > 0.8 * free:
         raise InputError(
-            f"memory: {fires} fires on {landscape.shape[0]} x {landscape.shape[1]} cells need "
+            f"memory: {fires} fires in {weathers} weathers on {landscape.shape[0]} x {landscape.shape[1]} cells need "
             f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer fires or a smaller window"
         )
 
@@ -453,10 +460,14 @@ class Ensemble:
     ) -> None:
         check_fires(landscape, fires)
         self.landscape, self.fires = landscape, fires
-        self.episodes, self.fires_per_episode = episodes, fires_per_episode or len(fires)
-        if self.fires_per_episode > len(fires):
-            raise InputError(f"fires: {self.fires_per_episode} an episode are wanted, the bank holds {len(fires)}")
-        _check_memory(landscape, episodes * self.fires_per_episode)
+        self.episodes = episodes
+        self.fires_per_episode = len(fires) if fires_per_episode is None else fires_per_episode
+        if episodes < 1 or not 1 <= self.fires_per_episode <= len(fires):
+            raise InputError(
+                f"fires: {episodes} episodes of {self.fires_per_episode} fires are wanted of a bank of {len(fires)}; "
+                "give at least one episode and from one fire up to the bank's number"
+            )
+        _check_memory(landscape, len(fires.weather), episodes * self.fires_per_episode)
         self.world = make_world(landscape, fires.weather, stencil=stencil)
         self._workers = parallel.checked_workers(workers)
         self._burning = _burning(landscape, fires)
@@ -522,7 +533,13 @@ class Ensemble:
 
     def treat(self, cells: I8) -> None:
         """Put a firebreak on cell `cells[e]` (flat; -1 for none) in each episode e and bring its fires up to date."""
-        cols = self.landscape.shape[1]
+        rows, cols = self.landscape.shape
+        cells = np.asarray(cells)
+        if cells.shape != (self.episodes,) or cells.dtype.kind != "i" or cells.min() < -1 or cells.max() >= rows * cols:
+            raise InputError(
+                f"treat: give one flat cell from 0 to {rows * cols - 1}, or -1 for none, for each of "
+                f"{self.episodes} episodes, not {cells}"
+            )
         padded = np.where(cells >= 0, _padded_cell(np.maximum(cells, 0), cols), -1)
         for e in np.flatnonzero(padded >= 0):
             for shut, bits in zip(self._closed[e], self._open_dirs[e], strict=True):

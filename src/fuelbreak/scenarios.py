@@ -252,9 +252,9 @@ class Fires:
         """
         if purpose not in PURPOSES:
             raise InputError(f"fires: unknown purpose {purpose!r}; use one of {', '.join(PURPOSES)}")
-        if n < 1:
-            raise InputError(f"fires: cannot draw {n} fires; ask for at least 1")
-        if seed < 0:
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise InputError(f"fires: cannot draw {n} fires; ask for a whole number, at least 1")
+        if not isinstance(seed, int | np.integer) or seed < 0:
             raise InputError(f"fires: seed is {seed}; give a whole number from 0")
         bank = fire_season() if weather is None else _bank(weather)
         burnable = np.flatnonzero(landscape.burnable)

@@ -406,7 +406,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         began = time.perf_counter()
         steps_done, spent = 0, {"acting": 0.0, "fires": 0.0, "learning": 0.0}
         learned = {"td_error": np.nan, "margin_loss": np.nan}
-        validated = best
+        validated, avoided = best, 0.0
         for current in range(first_round, rounds):
             epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
             obs, info = env.reset(seed=config.seed * 10**6 + 500_000 + current * n_envs)
@@ -437,7 +437,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                     say(
                         "train",
                         (current + step / env.budget) / rounds,
-                        f"loss avoided {info['loss_avoided'].mean():.1%} (best validated {best:.1%}), "
+                        f"loss avoided {avoided:.1%} in the last round, {best:.1%} validated at best; "
                         f"{steps_done * n_envs / seconds:.0f} steps/s, "
                         f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s, "
                         f"cores {cores.use().busy_share:.0%} busy",
@@ -450,7 +450,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 if stopping:
                     _checkpoint(agent, folder, replay, rng, current, best, np.array(history), seconds_before + seconds)
                     raise Interrupted(folder)
-            placed = placed[:0]
+            placed, avoided = placed[:0], float(info["loss_avoided"].mean())
             if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
                 validated = validate()
                 if validated > best:
@@ -465,7 +465,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                     (current + 1) * n_envs * env.budget,
                     agent.updates,
                     round(seconds_before + seconds, 2),
-                    float(info["loss_avoided"].mean()),
+                    avoided,
                     validated,
                     learned["td_error"],
                     learned["margin_loss"],

@@ -12,8 +12,12 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
-from fuelbreak import __version__
-from fuelbreak.cli import main
+from fuelbreak import Fires, Landscape, __version__, parallel
+from fuelbreak.cli import DEMO_LARGEST_BUFFER, main
+from fuelbreak.errors import InputError
+from fuelbreak.evaluate import CAVEAT
+from fuelbreak.scenarios import fire_season
+from fuelbreak.spread import spread
 
 SHAPE = (24, 20)
 GRID = Affine(30, 0, 500_000, 0, -30, 5_000_000)
@@ -56,10 +60,18 @@ def bands(fuel: np.ndarray | None = None) -> np.ndarray:
     return stack
 
 
-def write_tif(path: Path, stack: np.ndarray, crs: str | None = "EPSG:32611") -> Path:
+def write_tif(path: Path, stack: np.ndarray, crs: str | None = "EPSG:32611", transform: Affine = GRID) -> Path:
     height, width = stack.shape[1:]
     with rasterio.open(
-        path, "w", driver="GTiff", height=height, width=width, count=len(stack), dtype="int16", crs=crs, transform=GRID
+        path,
+        "w",
+        driver="GTiff",
+        height=height,
+        width=width,
+        count=len(stack),
+        dtype="int16",
+        crs=crs,
+        transform=transform,
     ) as file:
         file.write(stack)
     return path
@@ -92,6 +104,7 @@ def check_plan_folder(folder: Path, method: str, shape: tuple[int, int] | None, 
         ranks, transform = file.read(1), file.transform
         assert file.crs is not None
         assert file.tags()["method"] == method
+        assert file.tags()["caveat"] == CAVEAT
     if shape is not None:
         assert ranks.shape == shape
     placed = np.sort(ranks[ranks > 0])
@@ -130,6 +143,7 @@ def test_demo(tmp_path, capsys):
     for word in ("no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv", "suppression", "demo 50"):
         assert word in out
     assert "compiling" in err
+    assert out.splitlines()[1] == "area of interest 50 x 50 cells, buffer 15 cells, fires of 60 min"
 
 
 @pytest.mark.parametrize("method", ["burn-probability", "static_dpv"])
@@ -145,11 +159,16 @@ def test_plan_by_another_rule(tif, tmp_path, capsys, method):
     table = {row["plan"]: row for row in answer["scores"]}
     assert set(table) == {"no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv"}
     assert table[name]["units"] == 5
+    assert answer["caveat"] == CAVEAT
+    assert 0 <= answer["reached_edge_share"] <= 1
+    random = next(row for row in answer["differences"] if row["against"] == "random")
+    assert random["plan"] == name
+    assert random["mean"] == pytest.approx(table[name]["loss_avoided"] - table["random"]["loss_avoided"])
     check_plan_folder(out_folder, name, SHAPE, 5)
 
 
-def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(tif, tmp_path, capsys):
-    where = ("--window", "6,5,12,10", "--buffer", "3", "--duration", "60")
+def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(tif, tmp_path, capsys, monkeypatch):
+    where = ("--window", "6,5,12,10", "--buffer", "3", "--duration", "60", "--wind-speed", "40", "--dead-1h", "7")
     folder = tmp_path / "plan"
     code, out, err = run(
         capsys, "plan", tif, *where, "--budget", "10%", "--simulations", "40", "--heldout", "80", "--out", folder
@@ -161,6 +180,11 @@ def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(ti
     inside = bands()[3][6:18, 5:15] != 99
     assert (ranks > 0).sum() == int(np.floor(0.1 * inside.sum() + 0.5))
     assert "plan, maps and scores" in out
+    assert "area of interest 12 x 10 cells, buffer 3 cells, fires of 60 min" in out
+    settings = json.loads((folder / "config.json").read_text())["settings"]
+    wanted = {"window": "6,5,12,10", "buffer_cells": 3, "duration_min": 60, "grid": [18, 16], "wind_speed_kmh": 40}
+    wanted |= {"area_of_interest": [3, 3, 12, 10], "dead_100h_pct": 10, "num_weathers": 16, "seed": 0}
+    assert wanted.items() <= settings.items()
     code, out, err = run(
         capsys, "evaluate", tif, folder / "plan.tif", *where, "--heldout", "80", "--workers", "1", "--json"
     )
@@ -170,9 +194,55 @@ def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(ti
     rows = json.loads(out)["scores"]
     assert [row["plan"] for row in rows] == ["no breaks", "plan/plan"]
     assert rows[1]["loss_avoided"] == pytest.approx(before["sequential_dpv"], abs=1e-5)
-    code, out, _ = run(capsys, "evaluate", tif, folder / "plan.tif", *where, "--heldout", "80")
+    # Without a flag it is judged as it was made.
+    code, out, err = run(capsys, "evaluate", tif, folder / "plan.tif", "--heldout", "80", "--json")
+    assert code == 0, err
+    assert json.loads(out)["scores"] == rows
+    assert err.count("\n") == 1
+    for told in ("window 6,5,12,10", "buffer_cells 3", "duration_min 60", "wind_speed_kmh 40", "dead_1h_pct 7"):
+        assert told in err
+    # An option goes before the plan's tags.
+    code, out, err = run(
+        capsys, "evaluate", tif, folder / "plan.tif", "--heldout", "80", "--duration", "20", "--dead-1h", "9", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["scores"][0]["mean_loss"] < 0.8 * rows[0]["mean_loss"]
+    assert "duration_min" not in err
+    assert "dead_1h" not in err
+    monkeypatch.chdir(folder)
+    code, out, _ = run(capsys, "evaluate", tif, "plan.tif", "--heldout", "80")
     assert code == 0
-    assert "plan/plan" in out
+    assert out.splitlines()[1] == "area of interest 12 x 10 cells, buffer 3 cells, fires of 60 min"
+    assert "plan/plan " in out
+    with rasterio.open(folder / "plan.tif", "r+") as file:
+        file.update_tags(buffer_cells="wide")
+    assert "tag buffer_cells is 'wide'" in refused(capsys, "evaluate", tif, folder / "plan.tif")
+
+
+def test_a_plan_made_with_crs_is_judged_without_a_flag(bad, tmp_path, capsys):
+    folder = tmp_path / "made"
+    assert run(capsys, "plan", bad["no crs"], "--crs", "EPSG:32611", *QUICK, "--out", folder)[0] == 0
+    code, out, err = run(capsys, "evaluate", bad["no crs"], folder / "plan.tif", "--heldout", "40", "--json")
+    assert code == 0, err
+    assert "crs EPSG:32611" in err
+    with (folder / "scores.csv").open(newline="") as file:
+        before = next(row for row in csv.DictReader(file) if row["plan"] == "sequential_dpv")
+    assert json.loads(out)["scores"][1]["loss_avoided"] == pytest.approx(float(before["loss_avoided"]), abs=1e-5)
+
+
+def test_units_where_no_planning_fire_burned_are_told(tif, tmp_path, capsys):
+    many = ("--simulations", "2", "--heldout", "40", "--duration", "10", "--buffer", "0", "--budget", "150")
+    code, out, _ = run(capsys, "plan", tif, *many, "--out", tmp_path / "many")
+    assert code == 0
+    land = Landscape.open(tif)
+    with rasterio.open(tmp_path / "many" / "plan.tif") as file:
+        treated = file.read(1) > 0
+    burned = spread(land, Fires.draw(land, 2, 0, weather=fire_season(), duration_min=10)).burn_probability() > 0
+    idle = int((treated & ~burned).sum())
+    assert idle > 0
+    assert f"note: {idle} of 150 units lie where no planning fire burned; raise --simulations or lower --budget" in out
+    _, out, _ = run(capsys, "plan", tif, *QUICK, "--budget", "2", "--out", tmp_path / "few")
+    assert "no planning fire" not in out
 
 
 def test_a_real_landscape_burns_eight_hours_and_it_is_said(tif, capsys):
@@ -199,6 +269,11 @@ def test_simulate(tif, tmp_path, capsys):
     code, out, _ = run(capsys, "simulate", "-n", "20")
     assert code == 0
     assert "20 fires of 60 min" in out
+    parallel.use_at_most(None)
+    cores = parallel.available_cores()
+    code, out, _ = run(capsys, "simulate", tif, "-n", "20", "--duration", "20", "--workers", "3000")
+    assert code == 0
+    assert f"on {cores} threads" in out
 
 
 def test_landscape_info(tif, capsys):
@@ -211,6 +286,32 @@ def test_landscape_info(tif, capsys):
     code, out, _ = run(capsys, "landscape", "info", tif, "--window", "2,3,5,6")
     assert code == 0
     assert "rows: 5" in out
+    assert "crs: WGS 84 / UTM zone 11N (EPSG:32611)" in out
+    assert "wind and aspect are taken from grid north; true north lies 0.0 degrees" in out
+    code, out, _ = run(capsys, "landscape", "info", tif, "--window", "6,5,4,5", "--buffer", "3", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert (facts["rows"], facts["cols"], facts["area_of_interest"]) == (10, 11, [3, 3, 4, 5])
+    assert facts["treatable_cells"] == int((bands()[3][6:10, 5:10] != 99).sum()) < facts["burnable_cells"]
+
+
+def test_landscape_info_leaves_out_what_holds_no_data(bad, tmp_path, capsys):
+    stack = bands()
+    stack[0] += 100
+    stack[1] += 3
+    stack[:, :4, :4] = -9999
+    holes = write_tif(tmp_path / "holes.tif", stack)
+    code, out, _ = run(capsys, "landscape", "info", holes, "--json")
+    assert code == 0
+    facts = json.loads(out)
+    whole = bands()
+    whole[:, :4, :4] = whole[:, 10:14, 10:14]
+    assert facts["elevation_m"] == pytest.approx([100 + whole[0].min(), 100 + whole[0].max()])
+    assert facts["slope_deg"] == pytest.approx([3 + whole[1].min(), 3 + whole[1].max()])
+    code, out, _ = run(capsys, "landscape", "info", bad["no crs"], "--json")
+    assert (json.loads(out)["crs"], json.loads(out)["true_north_deg"]) == (None, None)
+    code, out, _ = run(capsys, "landscape", "info", bad["no crs"], "--crs", "EPSG:32612", "--json")
+    assert json.loads(out)["crs"] == "WGS 84 / UTM zone 12N (EPSG:32612)"
 
 
 def test_version_and_help(capsys):
@@ -224,6 +325,17 @@ def test_version_and_help(capsys):
         assert command in out
     code, _, _ = run(capsys)
     assert code == 2
+    for command, defaults in {
+        ("demo",): ["runs/demo-TIME", "every core"],
+        ("plan",): ["one fire length, at most 25", "480, demo 60", "every core", "runs/plan-TIME", "the whole raster"],
+        ("evaluate",): ["as the first plan's tags say; else 480, demo 60"],
+        ("train",): ["[default: (demo)]"],
+        ("bench", "parallel"): ["runs/bench-TIME"],
+    }.items():
+        _, out, _ = run(capsys, *command, "--help")
+        text = " ".join(out.replace("│", " ").split())
+        for default in defaults:
+            assert default in text
 
 
 def test_train_writes_a_run_that_plans_elsewhere(tif, tmp_path, capsys):
@@ -269,7 +381,11 @@ def test_bench_writes_figures_and_numbers(tmp_path, capsys):
     assert code == 0, err
     rows = json.loads(out)
     assert [row["method"] for row in rows[:3]] == ["sequential", "threading", "multiprocessing"]
-    assert all(row["simulations_per_second"] > 0 for row in rows)
+    rate = {row["method"]: row["simulations_per_second"] for row in rows}
+    assert min(rate.values()) > 0
+    for row in rows:
+        sequential = rate["fires, 1 thread" if row["method"].startswith("fires") else "sequential"]
+        assert row["speedup"] == pytest.approx(row["simulations_per_second"] / sequential)
     assert json.loads((tmp_path / "bench" / "parallel.json").read_text()) == rows
     assert_is_a_picture(tmp_path / "bench" / "parallel.png")
 
@@ -350,7 +466,7 @@ def test_a_budget_that_buys_nothing_or_too_much(tif, tmp_path, capsys, command, 
 @pytest.mark.parametrize(
     ("arguments", "names", "remedy"),
     [
-        (("--method", "magic"), "'magic'", "random, burn_probability, static_dpv, sequential_dpv"),
+        (("--method", "magic-wand"), "'magic-wand'", "random, burn_probability, static_dpv, sequential_dpv, agent"),
         (("--method", "agent"), "which agent", "--agent RUN_FOLDER"),
         (("--method", "agent", "--agent", "no/run"), "no/run", "give"),
         (("--window", "1,2,3"), "'1,2,3'", "four whole numbers"),
@@ -365,6 +481,7 @@ def test_a_budget_that_buys_nothing_or_too_much(tif, tmp_path, capsys, command, 
         (("--wind-speed", "500"), "wind_speed_kmh is 500", "0 to 200"),
         (("--wind-from", "400"), "wind_from_deg is 400", "0 to 360"),
         (("--dead-1h", "0"), "dead_1h_pct is 0", "1 to 300"),
+        (("--dead-1h", "301"), "dead_1h_pct is 301", "1 to 300"),
         (("--fuel-model", "fbfm99"), "'fbfm99'", "fbfm40 or fbfm13"),
         (("--workers", "0"), "workers: 0", "at least 1"),
         (("--crs", "EPSG:1"), "'EPSG:1'", "EPSG:32611"),
@@ -384,6 +501,19 @@ def test_a_fire_without_end_is_no_error(tif, capsys):
     code, out, err = run(capsys, "simulate", tif, "-n", "4", "--duration", "inf", "--json")
     assert code == 0, err
     assert json.loads(out)["fires"] == 4
+
+
+def test_the_wettest_fuel_is_no_error(tif, capsys):
+    assert run(capsys, "simulate", tif, "-n", "2", "--dead-1h", "299")[0] == 0
+
+
+def test_a_demo_buffer_beyond_its_terrain_names_the_widest_that_works(tmp_path, capsys):
+    line = refused(capsys, "plan", "demo", "--buffer", "100000", "--out", tmp_path / "out")
+    assert f"give at most {DEMO_LARGEST_BUFFER}" in line
+    assert "-" not in line.replace("--buffer", "")
+    Landscape.demo(50, 50, buffer_cells=DEMO_LARGEST_BUFFER)
+    with pytest.raises(InputError):
+        Landscape.demo(50, 50, buffer_cells=DEMO_LARGEST_BUFFER + 1)
 
 
 def test_the_demo_takes_no_window(tmp_path, capsys):
@@ -461,4 +591,24 @@ def test_plans_that_cannot_be_judged(tif, tmp_path, capsys):
     assert "no such file" in refused(capsys, "evaluate", tif, tmp_path / "none.tif", "--buffer", "0")
     rock = write_tif(tmp_path / "plan.tif", np.ones((1, *SHAPE), np.int16))
     assert "nonburnable" in refused(capsys, "evaluate", tif, rock, "--buffer", "0")
-    assert "same name" in refused(capsys, "evaluate", tif, rock, rock, "--buffer", "0")
+    assert "given twice" in refused(capsys, "evaluate", tif, rock, rock, "--buffer", "0")
+    (tmp_path / "elsewhere").mkdir()
+    namesake = write_tif(tmp_path / "elsewhere" / "other.tif", wide)
+    assert "same name" in refused(capsys, "evaluate", tif, other, namesake, "--buffer", "0")
+
+
+def test_a_plan_that_lies_elsewhere_is_not_judged(tif, tmp_path, capsys):
+    one = np.zeros((1, *SHAPE), np.int16)
+    one[0, 12, 10] = bands()[3][12, 10] != 99
+    assert one.any()
+    fits = write_tif(tmp_path / "fits.tif", one)
+    code, _, err = run(capsys, "evaluate", tif, fits, "--buffer", "0", "--heldout", "20", "--duration", "10")
+    assert (code, err) == (0, "")
+    shifted = write_tif(tmp_path / "shifted.tif", one, transform=Affine(30, 0, 500_000, 0, -30, 4_999_970))
+    line = refused(capsys, "evaluate", tif, shifted, "--buffer", "0")
+    assert "500000, 4999970" in line
+    assert "500000, 5000000" in line
+    elsewhere = write_tif(tmp_path / "elsewhere.tif", one, crs="EPSG:32612")
+    line = refused(capsys, "evaluate", tif, elsewhere, "--buffer", "0")
+    assert "EPSG:32612" in line
+    assert "EPSG:32611" in line

@@ -379,6 +379,8 @@ def test_a_raster_comes_back_as_it_was_written(tmp_path, dtype):
         assert file.dtypes == ("float32" if dtype is np.float32 else "int16",)
         assert (file.crs.to_epsg(), file.transform) == (32611, GRID)
         assert file.tags()["seed"] == "3"
+    assert formats.read_tags(path)["seed"] == "3"
+    with rasterio.open(path) as file:
         assert file.descriptions == ("burn probability",)
         assert file.compression.name == "deflate"
     assert os.listdir(tmp_path) == ["out.tif"]
@@ -442,6 +444,7 @@ def test_break_rasters_are_read(tmp_path):
     ranks[2, 3], ranks[4, 4], ranks[0, 0] = 1, 2, -9999
     path = write_bands(tmp_path / "breaks.tif", [ranks])
     values, header = formats.read_break_raster(path)
+    assert "seed" not in formats.read_tags(path)
     assert np.argwhere(values).tolist() == [[2, 3], [4, 4]]
     assert values[4, 4] == 2
     assert header.shape == SHAPE
@@ -516,6 +519,40 @@ def test_coordinate_reference_systems():
     for text in ("EPSG:4326", "EPSG:2926"):  # degrees; US survey feet
         with pytest.raises(InputError, match=r"does not count in meters"):
             formats.normalize_crs(text)
+
+
+def test_coordinate_reference_systems_have_short_names():
+    assert formats.crs_name(formats.normalize_crs("EPSG:32611")) == "WGS 84 / UTM zone 11N (EPSG:32611)"
+    own = formats.normalize_crs("+proj=tmerc +lon_0=-113.123 +lat_0=1 +ellps=GRS80 +units=m")
+    assert "EPSG" not in formats.crs_name(own)
+    assert len(formats.crs_name(own)) < 40
+
+
+def test_the_same_system_written_otherwise_is_the_same():
+    wkt = formats.normalize_crs("EPSG:32611")
+    assert formats.same_crs(wkt, rasterio.crs.CRS.from_epsg(32611).to_wkt(version="WKT2_2019"))
+    assert not formats.same_crs(wkt, formats.normalize_crs("EPSG:32612"))
+
+
+@pytest.mark.parametrize(
+    ("epsg", "easting", "northing"),
+    [
+        (32611, 300_000, 5_200_000),
+        (32611, 740_000, 4_000_000),
+        (32611, 500_000, 5_000_000),
+        (32733, 700_000, 7_000_000),
+    ],
+)
+def test_true_north_leans_as_the_meridians_of_utm_do(epsg, easting, northing):
+    grid = (30.0, 0.0, easting - 15 * 40, 0.0, -30.0, northing + 15 * 20)
+    found = formats.true_north_deg(formats.normalize_crs(f"EPSG:{epsg}"), grid, (20, 40))
+    (lon,), (lat,) = rasterio.warp.transform(f"EPSG:{epsg}", "EPSG:4326", [easting], [northing])
+    central = {32611: -117, 32733: 15}[epsg]
+    # Grid convergence of a transverse Mercator projection on the sphere (Snyder 1987, USGS PP 1395).
+    convergence = np.degrees(np.arctan(np.tan(np.radians(lon - central)) * np.sin(np.radians(lat))))
+    assert found == pytest.approx(-convergence, abs=0.01)
+    if easting == 300_000:
+        assert found > 1  # west of the central meridian, true north lies east of grid north
 
 
 # ---- real data

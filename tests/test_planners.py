@@ -119,8 +119,33 @@ def test_dpv_sees_value_and_not_mere_fire(land):
     west = Weather(wind_speed_kmh=30, wind_from_deg=270)
     fires = Fires([(row, 0) for row in range(9)], west, 1e4)
     worthless = planners.static_dpv(Landscape.from_arrays(fuel_model=strip.fuel_model, value=0 * value), fires, 1)
-    assert worthless.cells.tolist() == [0]  # all alike: the first cell
+    burned = spread(strip, fires).burn_probability()
+    assert burned.flat[worthless.cells[0]] == burned.max()  # all worth nothing: where it burns most
     assert planners.static_dpv(strip, fires, 1).row_col[0, 1] > 0  # never an ignition: treating it stops nothing
+
+
+@pytest.mark.parametrize("name", ["burn_probability", "static_dpv", "sequential_dpv"])
+def test_where_no_fire_burned_breaks_are_scattered_and_make_no_block_in_a_corner(name):
+    plain = Landscape.from_arrays(fuel_model=np.full((40, 40), 1, np.int16))
+    fires = Fires([(30, 30), (31, 33)], Weather(), duration_min=4)
+    burned = spread(plain, fires).burn_probability() > 0
+    known = int(burned.sum())
+    assert 5 < known < 200
+    plan = planners.PLANNERS[name](plain, fires, known + 60)
+    assert burned.flat[plan.cells[:known]].all()  # what is known comes first, ignitions too
+    rest = plan.row_col[known:]
+    assert (abs(rest.mean(axis=0) - 19.5) < 6).all()
+    assert (rest.std(axis=0) > 8).all()
+    np.testing.assert_array_equal(planners.PLANNERS[name](plain, fires, known + 60).cells, plan.cells)
+    other = planners.PLANNERS[name](plain, fires, known + 60, seed=1)
+    assert set(other.cells[known:]) != set(plan.cells[known:])
+
+
+def test_ties_go_to_what_burns_most_then_to_what_lies_upstream_of_most():
+    probability, downstream = np.array([[0.0, 0.5, 0.5, 0.2, 0.0]]), np.array([[0.0, 1.0, 2.0, 9.0, 0.0]])
+    orders = [planners._preferred(probability, downstream, seed).tolist() for seed in range(20)]
+    assert all(order[:3] == [2, 1, 3] for order in orders)
+    assert {order[3] for order in orders} == {0, 4}
 
 
 def corridor() -> tuple[Landscape, int]:

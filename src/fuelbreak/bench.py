@@ -9,7 +9,6 @@ import numpy as np
 
 from fuelbreak import parallel
 from fuelbreak.env import VectorizedFireEnv
-from fuelbreak.scenarios import Fires
 from fuelbreak.simulate import Simulate
 from fuelbreak.spread import warm_up
 from fuelbreak.train import Say, TrainConfig, open_landscape
@@ -24,7 +23,7 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict
     say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
     warm_up()
     landscape, workers = open_landscape(config), parallel.checked_workers(config.max_workers)
-    rows = []
+    rows, whole_fires = [], []
     for i, method in enumerate(parallel.METHODS):
         say("measure", i / 5, f"environments, {method}")
         env = VectorizedFireEnv(
@@ -50,13 +49,14 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict
         say("measure", (3 + i) / 5, f"whole fires on {threads} threads")
         simulation.set_parallel_simulations(True, threads)
         rate, busy = _fires_per_second(simulation, config.fire_simulation_max_duration, seconds)
-        rows.append(_row(f"fires, {threads} thread{'s' * (threads > 1)}", threads, 0.0, rate, busy))
-    for row in rows:
-        base = rows[0] if row["steps_per_second"] else rows[3]
-        row["speedup"] = row["simulations_per_second"] / base["simulations_per_second"]
-        row["efficiency"] = row["speedup"] / row["workers"]
+        whole_fires.append(_row(f"fires, {threads} thread{'s' * (threads > 1)}", threads, 0.0, rate, busy))
+    for same_work in (rows, whole_fires):
+        sequential = same_work[0]["simulations_per_second"]
+        for row in same_work:
+            row["speedup"] = row["simulations_per_second"] / sequential
+            row["efficiency"] = row["speedup"] / row["workers"]
     say("measure", 1.0, "")
-    return rows
+    return rows + whole_fires
 
 
 def _row(method: str, workers: int, steps: float, simulations: float, busy: float) -> dict[str, Any]:
@@ -92,7 +92,6 @@ def _steps_per_second(env: VectorizedFireEnv, seconds: float) -> tuple[float, fl
 def _fires_per_second(simulation: Simulate, duration_min: float, seconds: float) -> tuple[float, float]:
     """Whole fires burned per second, and how busy the cores were."""
     n = 2000
-    Fires.draw(simulation.landscape, n, simulation.seed, weather=simulation.weather, duration_min=duration_min)
     cores = parallel.CoreMonitor()
     fires, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:

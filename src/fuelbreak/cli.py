@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,16 +21,28 @@ from fuelbreak import __version__, bench, parallel, planners, report
 from fuelbreak import train as training
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import evaluate as judge
-from fuelbreak.formats import check_output_folder, read_break_raster, write_raster
+from fuelbreak.formats import (
+    check_output_folder,
+    crs_name,
+    read_break_raster,
+    read_tags,
+    same_crs,
+    same_place,
+    true_north_deg,
+    write_raster,
+)
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
 from fuelbreak.scenarios import Fires, Weather, fire_season
 from fuelbreak.simulate import Simulate
-from fuelbreak.spread import settle_buffer, warm_up
+from fuelbreak.spread import settle_buffer, spread, warm_up
 from fuelbreak.train import Say, TrainConfig
 
 DEMO = "demo"
 REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours unless told otherwise
 DEMO_DURATION_MIN = 60.0
+DEMO_SIZE = 50
+DEMO_LARGEST_BUFFER = 461  # what the terrain of 1033 x 973 cells leaves around 50 x 50
+SEASON = {"num_weathers": 16, "wind_direction_sd_deg": 30.0, "wind_speed_cv": 0.3}  # as in training
 COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 AGAINST = ("random", "burn_probability", "static_dpv", "sequential_dpv")
 
@@ -48,21 +61,25 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(landscape_app, name="landscape")
 
 Thing = Annotated[str, typer.Argument(metavar="LANDSCAPE", help="8-band GeoTIFF, folder of rasters, or 'demo'")]
-Window = Annotated[str | None, typer.Option(help="area of interest: row,column,rows,columns")]
+Window = Annotated[
+    str | None, typer.Option(help="area of interest: row,column,rows,columns", show_default="the whole raster")
+]
 Buffer = Annotated[
-    int | None, typer.Option(help="cells around the area of interest [default: one fire length, max 25]")
+    int | None,
+    typer.Option(help="cells around the area of interest", show_default="one fire length, at most 25"),
 ]
 Crs = Annotated[str | None, typer.Option(help="coordinate system where the landscape has none, e.g. EPSG:32611")]
 Fuel = Annotated[str, typer.Option("--fuel-model", help="fbfm40 or fbfm13")]
 Budget = Annotated[str, typer.Option(help="share of the treatable cells (5% or 0.05) or a number of cells")]
 Seed = Annotated[int, typer.Option(min=0, help="of fires and of chance in planners")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", help="threads [default: every core]")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", help="threads", show_default="every core")]
 Duration = Annotated[
-    float | None, typer.Option("--duration", help="minutes each fire may spread [default: 480, demo 60]")
+    float | None, typer.Option("--duration", help="minutes each fire may spread", show_default="480, demo 60")
 ]
 WindSpeed = Annotated[float, typer.Option("--wind-speed", help="design wind at 10 m in the open, km/h")]
 WindFrom = Annotated[float, typer.Option("--wind-from", help="where the wind comes from, degrees from grid north")]
 Dead1h = Annotated[float, typer.Option("--dead-1h", help="1-h dead fuel moisture, %")]
+AS_THE_PLAN = "as the first plan's tags say; else "
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
@@ -145,16 +162,60 @@ def _window(text: str | None) -> tuple[int, int, int, int] | None:
     return row, col, rows, cols
 
 
-def _weathers(wind_speed: float, wind_from: float, dead_1h: float) -> tuple[Weather, ...]:
-    """The season about the design weather; 10-h and 100-h moisture follow 1-h by one and three points."""
+def _season(wind_speed: float | None, wind_from: float | None, dead_1h: float | None) -> dict[str, float]:
+    """Numbers of the design weather that options give; 10-h and 100-h moisture follow 1-h by one and three points."""
+    given = {"wind_speed_kmh": wind_speed, "wind_from_deg": wind_from, "dead_1h_pct": dead_1h}
+    if dead_1h is not None:
+        given |= {"dead_10h_pct": min(dead_1h + 1, 300.0), "dead_100h_pct": min(dead_1h + 3, 300.0)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _weathers(season: Mapping[str, float]) -> tuple[Weather, ...]:
+    """The season about a design weather; what is not given is the default."""
+    season = asdict(Weather()) | SEASON | dict(season)
     return fire_season(
-        Weather(
-            wind_speed_kmh=wind_speed,
-            wind_from_deg=wind_from,
-            dead_1h_pct=dead_1h,
-            dead_10h_pct=dead_1h + 1,
-            dead_100h_pct=dead_1h + 3,
-        )
+        Weather(**{name: season[name] for name in Weather.__dataclass_fields__}),
+        weathers=int(season["num_weathers"]),
+        direction_sd_deg=season["wind_direction_sd_deg"],
+        speed_cv=season["wind_speed_cv"],
+    )
+
+
+def _circumstances(
+    land: Landscape,
+    window: str | None,
+    crs: str | None,
+    fuel_model: str,
+    duration_min: float,
+    season: Mapping[str, float],
+    seed: int,
+) -> dict[str, Any]:
+    """All that `evaluate` needs to judge a plan again as it was made, as settled: for config.json and raster tags."""
+    where = {name: value for name, value in (("window", window), ("crs", crs)) if value is not None}
+    return {
+        "software": f"fuelbreak {__version__}",
+        **where,
+        "buffer_cells": _buffer_cells(land),
+        "fuel_model": fuel_model,
+        "duration_min": duration_min,
+        **asdict(Weather()),
+        **SEASON,
+        **season,
+        "seed": seed,
+    }
+
+
+def _buffer_cells(land: Landscape) -> int:
+    """Width of the widest side of the ring around the area of interest."""
+    row, col, rows, cols = land.aoi_window
+    return max(row, col, land.shape[0] - row - rows, land.shape[1] - col - cols)
+
+
+def _heading(land: Landscape, duration_min: float) -> str:
+    _, _, rows, cols = land.aoi_window
+    return (
+        f"{land.label}\n"
+        f"area of interest {rows} x {cols} cells, buffer {_buffer_cells(land)} cells, fires of {duration_min:g} min"
     )
 
 
@@ -166,19 +227,23 @@ def _open(
     fuel_model: str,
     weathers: Sequence[Weather],
     duration_min: float,
-    seed: int = 0,
 ) -> Landscape:
     where = _window(window)
 
     def make(cells: int) -> Landscape:
         if thing == DEMO:
-            return Landscape.demo(50, 50, seed, buffer_cells=cells)
+            return Landscape.demo(DEMO_SIZE, DEMO_SIZE, 0, buffer_cells=cells)
         return Landscape.open(thing, fuel_model=fuel_model, window=where, buffer_cells=cells)
 
     if fuel_model not in ("fbfm40", "fbfm13"):
         raise InputError(f"--fuel-model: {fuel_model!r} is unknown; use fbfm40 or fbfm13")
     if buffer is not None and buffer < 0:
         raise InputError(f"--buffer: {buffer} cells cannot be; give 0 or more")
+    if thing == DEMO and buffer is not None and buffer > DEMO_LARGEST_BUFFER:
+        raise InputError(
+            f"--buffer: {buffer} cells are more than the demo's terrain has around its {DEMO_SIZE} x {DEMO_SIZE}; "
+            f"give at most {DEMO_LARGEST_BUFFER}"
+        )
     if thing == DEMO and where is not None:
         raise InputError("--window: the demo landscape is made in one size; leave --window out, or give a raster")
     landscape = settle_buffer(make, weathers, duration_min, buffer)
@@ -212,7 +277,7 @@ def _named(out: Path | None, stem: str) -> Path:
 
 @app.command()
 def demo(
-    out: Annotated[Path | None, typer.Option(help="folder for the maps [default: runs/demo-TIME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the maps", show_default="runs/demo-TIME")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
@@ -237,20 +302,20 @@ def plan(
     simulations: Annotated[int, typer.Option(min=1, help="fires the plan is chosen on")] = 500,
     heldout: Annotated[int, typer.Option(min=2, help="fires that judge it")] = 2000,
     agent: Annotated[Path | None, typer.Option(help="run folder of a trained agent, for --method agent")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder for the plan [default: runs/plan-TIME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the plan", show_default="runs/plan-TIME")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Place fuel breaks on a landscape by a planner, judge them on held-out fires, hand over GIS files."""
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in locals().items()}
     parallel.use_at_most(workers)
-    method = method.replace("-", "_")
-    if method != "agent":
-        planners.planner(method)
-    elif agent is None:
+    asked, method = method, method.replace("-", "_")
+    if method not in (*planners.PLANNERS, "agent"):
+        raise InputError(f"--method: {asked!r} is unknown; use one of {', '.join(planners.PLANNERS)}, agent")
+    if method == "agent" and agent is None:
         raise InputError("--method agent: which agent? give the run folder of a training with --agent RUN_FOLDER")
-    weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
+    season, duration_min = _season(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
+    weathers = _weathers(season)
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
     report.check_can_write_gis(land)
     budget_units(land, budget)
@@ -279,15 +344,41 @@ def plan(
         say("judge", 0.0, f"on {heldout} held-out fires")
         judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
         scores = judge({method: plans[method], **plans}, land, judging)
+        chosen = plans[method]
+        burned = spread(land, fires).burn_probability().flat[chosen.cells] > 0
+        idle = int((~burned).sum()) if chosen.chosen_on else 0
         say("write", 0.0, "maps")
+        tags = _circumstances(land, window, crs, fuel_model, duration_min, season, seed)
+        settings = {
+            "landscape": landscape,
+            "label": land.label,
+            "method": method,
+            "agent": None if agent is None else str(agent),
+            "budget": budget,
+            "budget_units": len(chosen),
+            "grid": land.shape,
+            "area_of_interest": land.aoi_window,
+            **tags,
+            "simulations": simulations,
+            "heldout": heldout,
+            "planning_fires": f"{fires.origin} digest {fires.digest}",
+            "heldout_fires": f"{judging.origin} digest {judging.digest}",
+            "workers": parallel.available_cores(),
+            "out": str(folder),
+        }
         training.write_resolved(folder, settings)
-        report.hand_over(folder, land, plans[method], judging, scores, method)
+        report.hand_over(folder, land, chosen, judging, scores, method, tags)
         say("write", 1.0, "")
     if as_json:
-        print(json.dumps({"folder": str(folder), "scores": scores.table()}))
+        print(json.dumps({"folder": str(folder), **report.score_facts(scores), "units_where_nothing_burned": idle}))
         return
-    print(land.label)
-    print("\n".join(report.score_lines(scores, AGAINST)))
+    print(_heading(land, duration_min))
+    print("\n".join(report.score_lines(scores)))
+    if idle:
+        print(
+            f"note: {idle} of {len(chosen)} units lie where no planning fire burned; "
+            "raise --simulations or lower --budget"
+        )
     print(f"plan, maps and scores: {folder}")
 
 
@@ -295,48 +386,123 @@ def plan(
 def evaluate(
     landscape: Thing,
     plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="plan.tif files on the same grid")],
-    window: Window = None,
-    buffer: Buffer = None,
+    window: Annotated[
+        str | None,
+        typer.Option(help="area of interest: row,column,rows,columns", show_default=f"{AS_THE_PLAN}the whole raster"),
+    ] = None,
+    buffer: Annotated[
+        int | None,
+        typer.Option(help="cells around the area of interest", show_default=f"{AS_THE_PLAN}one fire length"),
+    ] = None,
     crs: Crs = None,
-    fuel_model: Fuel = "fbfm40",
-    duration: Duration = None,
-    wind_speed: WindSpeed = 25.0,
-    wind_from: WindFrom = 225.0,
-    dead_1h: Dead1h = 5.0,
+    fuel_model: Annotated[
+        str | None, typer.Option("--fuel-model", help="fbfm40 or fbfm13", show_default=f"{AS_THE_PLAN}fbfm40")
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="minutes each fire may spread", show_default=f"{AS_THE_PLAN}480, demo 60")
+    ] = None,
+    wind_speed: Annotated[
+        float | None, typer.Option(help="design wind at 10 m in the open, km/h", show_default=f"{AS_THE_PLAN}25")
+    ] = None,
+    wind_from: Annotated[
+        float | None,
+        typer.Option(help="where the wind comes from, degrees from grid north", show_default=f"{AS_THE_PLAN}225"),
+    ] = None,
+    dead_1h: Annotated[
+        float | None, typer.Option("--dead-1h", help="1-h dead fuel moisture, %", show_default=f"{AS_THE_PLAN}5")
+    ] = None,
     heldout: Annotated[int, typer.Option(min=2, help="fires that judge")] = 2000,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge plans (rasters of breaks) on held-out fires, as paired differences with 95 % intervals."""
+    """Judge plans (rasters of breaks) on held-out fires, as paired differences with 95 % intervals.
+
+    What no option says is taken from the first plan's tags, if fuelbreak wrote it: so a plan is judged as it was made.
+    """
     parallel.use_at_most(workers)
-    weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
-    land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
-    given = {path.parent.name + "/" + path.stem if path.stem == "plan" else path.stem: path for path in plans}
-    if len(given) != len(plans):
-        raise InputError(
-            "plans: two of the files have the same name; rename one, so that the table can tell them apart"
-        )
+    given: dict[str, Path] = {}
+    for path in plans:
+        name = path.resolve().parent.name + "/" + path.stem if path.stem == "plan" else path.stem
+        if name in given:
+            if path.resolve() == given[name].resolve():
+                raise InputError(f"plans: {path} is given twice; leave one out")
+            raise InputError(
+                f"plans: {given[name]} and {path} have the same name; rename one, so that the table can tell them apart"
+            )
+        given[name] = path
+    options = {
+        "window": window,
+        "buffer_cells": buffer,
+        "crs": crs,
+        "fuel_model": fuel_model,
+        "duration_min": duration,
+        **_season(wind_speed, wind_from, dead_1h),
+    }
+    was = {name: value for name, value in _made_with(plans[0]).items() if options.get(name) is None}
+    settled: dict[str, Any] = options | was
+    duration_min = _duration(landscape, settled["duration_min"])
+    weathers = _weathers({name: settled[name] for name in {**asdict(Weather()), **SEASON} if name in settled})
+    land = _open(
+        landscape,
+        settled["window"],
+        settled["buffer_cells"],
+        settled["crs"],
+        settled["fuel_model"] or "fbfm40",
+        weathers,
+        duration_min,
+    )
     chosen = {name: _read_plan(land, path) for name, path in given.items()}
-    _tell(land, landscape, duration)
+    _tell(land, landscape, settled["duration_min"])
+    if was:
+        said = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in was.items()
+        )
+        print(f"note: judged as {plans[0]} was made: {said}; options change it", file=sys.stderr)
     fires = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
     scores = judge(chosen, land, fires)
     if as_json:
-        print(json.dumps({"scores": scores.table()}))
-    else:
-        print("\n".join(report.score_lines(scores, tuple(given))))
+        print(json.dumps(report.score_facts(scores)))
+        return
+    print(_heading(land, duration_min))
+    print("\n".join(report.score_lines(scores)))
+
+
+def _made_with(path: Path) -> dict[str, Any]:
+    """What a plan of ours was made with, from its tags; nothing for a raster of other origin."""
+    tags = read_tags(path)
+    if not tags.get("software", "").startswith("fuelbreak "):
+        return {}
+    made: dict[str, Any] = {name: tags[name] for name in ("window", "crs", "fuel_model") if name in tags}
+    for name in ("buffer_cells", "duration_min", *asdict(Weather()), *SEASON):
+        if name in tags:
+            try:
+                made[name] = int(tags[name]) if name in ("buffer_cells", "num_weathers") else float(tags[name])
+            except ValueError:
+                raise InputError(
+                    f"{path}: its tag {name} is {tags[name]!r}, not a number; mend it with gdal_edit.py -mo {name}=..."
+                ) from None
+    return made
 
 
 def _read_plan(landscape: Landscape, path: Path) -> Plan:
     """A plan from a raster of ranks (0 or nodata: untreated), on the landscape's grid."""
     ranks, header = read_break_raster(path)
-    same_place = (
-        header.transform is None or landscape.transform is None or np.allclose(header.transform, landscape.transform)
-    )
-    if ranks.shape != landscape.shape or not same_place:
+    here = landscape.transform
+    assert here is not None  # it was opened from a file, or is the demo
+    if ranks.shape != landscape.shape or not same_place(here, header.transform):
+        grids = [
+            f"{rows} x {cols} cells with its corner at {place[2]:.10g}, {place[5]:.10g}"
+            for (rows, cols), place in ((ranks.shape, header.transform), (landscape.shape, here))
+        ]
         raise InputError(
-            f"{path}: its grid of {ranks.shape[0]} x {ranks.shape[1]} cells is not the landscape's, "
-            f"{landscape.shape[0]} x {landscape.shape[1]} at its place; give the --window and --buffer it was made with"
+            f"{path}: its grid of {grids[0]} is not the landscape's, {grids[1]}; "
+            "give the --window and --buffer it was made with"
+        )
+    if header.crs is not None and landscape.crs is not None and not same_crs(header.crs, landscape.crs):
+        raise InputError(
+            f"{path}: its coordinate system {crs_name(header.crs)} is not the landscape's, {crs_name(landscape.crs)}; "
+            "reproject it with gdalwarp -r near, or give a plan for this landscape"
         )
     treated = np.flatnonzero(ranks > 0)
     return Plan.from_flat(landscape, treated[np.argsort(ranks.flat[treated], kind="stable")], method=path.stem)
@@ -360,8 +526,8 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Burn many fires: sizes, burn probability, fires per second."""
-    parallel.checked_workers(workers)
-    weathers, duration_min = _weathers(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
+    parallel.use_at_most(workers)
+    weathers, duration_min = _weathers(_season(wind_speed, wind_from, dead_1h)), _duration(landscape, duration)
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
     if out is not None:
         report.check_can_write_gis(land)
@@ -371,7 +537,7 @@ def simulate(
         say("prepare", 0.0, COMPILING)
         warm_up()
         simulation = Simulate(land, weathers, seed)
-        simulation.set_parallel_simulations(True, workers)
+        simulation.set_parallel_simulations(True)
         say("burn", 0.0, f"{n} fires on {simulation.workers} threads")
         began = time.perf_counter()
         result = simulation.run_many_simulations(n, duration_min)
@@ -412,7 +578,9 @@ def simulate(
 @app.command()
 def train(
     config: Annotated[Path | None, typer.Option(help="JSON file of settings")] = None,
-    landscape: Annotated[str | None, typer.Option(help="8-band GeoTIFF or folder of rasters [default: demo]")] = None,
+    landscape: Annotated[
+        str | None, typer.Option(help="8-band GeoTIFF or folder of rasters", show_default="demo")
+    ] = None,
     window: Window = None,
     buffer: Buffer = None,
     crs: Crs = None,
@@ -459,10 +627,10 @@ def train(
         _write_training(result, resolved)
         say("write", 1.0, "")
     if as_json:
-        print(json.dumps({"folder": str(result.folder), "scores": result.scores.table()}))
+        print(json.dumps({"folder": str(result.folder), **report.score_facts(result.scores)}))
         return
-    print(result.landscape.label)
-    print("\n".join(report.score_lines(result.scores, AGAINST)))
+    print(_heading(result.landscape, resolved.fire_simulation_max_duration))
+    print("\n".join(report.score_lines(result.scores)))
     cores = ", ".join(f"{share:.0%}" for share in result.core_use.per_core)
     print(
         f"training: {result.steps_per_second:,.0f} environment steps/s, {result.fires_per_second:,.0f} fires/s; "
@@ -472,28 +640,41 @@ def train(
 
 
 def _write_training(result: training.TrainResult, config: TrainConfig) -> None:
-    report.hand_over(result.folder, result.landscape, result.plan, result.heldout, result.scores, "agent")
+    window = None if config.window is None else ",".join(map(str, config.window))
+    season = {name: getattr(config, name) for name in {**asdict(Weather()), **SEASON}}
+    duration_min = config.fire_simulation_max_duration
+    tags = _circumstances(result.landscape, window, config.crs, config.fuel_model, duration_min, season, config.seed)
+    report.hand_over(result.folder, result.landscape, result.plan, result.heldout, result.scores, "agent", tags)
     if (result.folder / "metrics.csv").is_file():
         report.training_figure(result.folder / "metrics.csv").savefig(result.folder / "training.png", dpi=120)
 
 
 @landscape_app.command("info")
 def landscape_info(
-    landscape: Thing, window: Window = None, fuel_model: Fuel = "fbfm40", as_json: AsJson = False
+    landscape: Thing,
+    window: Window = None,
+    buffer: Annotated[int, typer.Option(help="cells around the area of interest")] = 0,
+    crs: Crs = None,
+    fuel_model: Fuel = "fbfm40",
+    as_json: AsJson = False,
 ) -> None:
     """Grid, fuels and what was settled when the landscape was opened."""
-    land = _open(landscape, window, 0, None, fuel_model, (Weather(),), DEMO_DURATION_MIN)
+    land = _open(landscape, window, buffer, crs, fuel_model, (Weather(),), DEMO_DURATION_MIN)
     codes, counts = np.unique(land.fuel_model, return_counts=True)
+    known = land.fuel_model != 0  # 0 is no data, and what the other layers hold there is only a filling
+    north = true_north_deg(land.crs, land.transform, land.shape) if land.crs and land.transform else None
     facts = {
         "label": land.label,
         "rows": land.shape[0],
         "cols": land.shape[1],
         "cell_size_m": land.cell_size_m,
-        "crs": land.crs,
+        "crs": None if land.crs is None else crs_name(land.crs),
+        "true_north_deg": north,
+        "area_of_interest": list(land.aoi_window),
         "burnable_cells": int(land.burnable.sum()),
         "treatable_cells": int(land.treatable.sum()),
-        "elevation_m": [float(land.elevation_m.min()), float(land.elevation_m.max())],
-        "slope_deg": [float(land.slope_deg.min()), float(land.slope_deg.max())],
+        "elevation_m": [float(land.elevation_m[known].min()), float(land.elevation_m[known].max())],
+        "slope_deg": [float(land.slope_deg[known].min()), float(land.slope_deg[known].max())],
         "fuel_models": {str(code): int(count) for code, count in zip(codes, counts, strict=True)},
         "notes": list(land.notes),
     }
@@ -502,6 +683,11 @@ def landscape_info(
         return
     for name, value in facts.items():
         print(f"{name}: {value}")
+    if north is not None:
+        print(
+            "wind and aspect are taken from grid north; true north lies "
+            f"{abs(north):.1f} degrees {'east' if north > 0 else 'west'} of it here"
+        )
 
 
 @bench_app.command("parallel")
@@ -509,7 +695,7 @@ def bench_parallel(
     config: Annotated[Path | None, typer.Option(help="JSON file of settings")] = None,
     cpu_test: Annotated[bool, typer.Option("--cpu-test", help="watch every core during real training")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="how long each way of running is measured")] = 5.0,
-    out: Annotated[Path | None, typer.Option(help="folder for plots and JSON [default: runs/bench-TIME]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for plots and JSON", show_default="runs/bench-TIME")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare sequential, threads and processes; or, with --cpu-test, watch the cores during training."""

@@ -222,6 +222,15 @@ def read_break_raster(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.int3
     return values.astype(np.int32), header
 
 
+def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the tags of a raster file, such as `write_raster` gave it."""
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give a raster")
+    with _opened(place) as dataset:
+        return dict(dataset.tags())
+
+
 def write_raster(
     path: str | os.PathLike[str],
     array: npt.NDArray[Any],
@@ -417,6 +426,51 @@ def normalize_crs(text: str) -> str:
             "like UTM (EPSG:326 and the zone, for example EPSG:32611)"
         )
     return str(crs.to_wkt())
+
+
+def crs_name(wkt: str) -> str:
+    """Name a coordinate reference system shortly, such as 'WGS 84 / UTM zone 11N (EPSG:32611)'."""
+    from rasterio.crs import CRS
+
+    crs = CRS.from_wkt(wkt)
+    found = re.search(r'"([^"]*)"', wkt)  # well-known text begins with the kind of system and its name
+    name, authority = found[1] if found else "unnamed", crs.to_authority()
+    return name if authority is None else f"{name} ({':'.join(authority)})"
+
+
+def same_crs(one: str, other: str) -> bool:
+    """Say whether two coordinate reference systems, as WKT, are the same, however they are written."""
+    from rasterio.crs import CRS
+
+    return one == other or bool(CRS.from_wkt(one) == CRS.from_wkt(other))
+
+
+def same_place(one: Transform, other: Transform) -> bool:
+    """Say whether two transforms put their cells in the same place, to a thousandth of a cell."""
+    return bool(np.allclose(one, other, rtol=1e-9, atol=1e-3 * abs(one[0])))
+
+
+def true_north_deg(crs: str, transform: Transform, shape: tuple[int, int]) -> float:
+    """Find true north at the center of a grid: degrees clockwise from grid north, above 0 where it lies east of it.
+
+    The negative of what surveyors call grid convergence.
+
+    Parameters
+    ----------
+    crs : WKT
+    transform : (a, b, c, d, e, f) of the grid
+    shape : rows and columns
+    """
+    from rasterio.warp import transform as warp
+
+    a, b, c, d, e, f = transform
+    row, col = shape[0] / 2, shape[1] / 2
+    x, y = a * col + b * row + c, d * col + e * row + f
+    (lon,), (lat,) = warp(crs, "EPSG:4326", [x], [y])
+    step = 1e-3 if lat < 89 else -1e-3  # some hundred meters along the meridian
+    (there_x,), (there_y,) = warp("EPSG:4326", crs, [lon], [lat + step])
+    (here_x,), (here_y,) = warp("EPSG:4326", crs, [lon], [lat])  # to and fro, so that no datum shift is left
+    return float(np.degrees(np.arctan2((there_x - here_x) * np.sign(step), (there_y - here_y) * np.sign(step))))
 
 
 def reproject(
@@ -653,14 +707,12 @@ def _six(transform: Any) -> Transform:
 
 
 def _refuse_other_grid(header: RasterHeader, first: Path, here: RasterHeader, path: Path) -> None:
-    from rasterio.crs import CRS
-
     if header.raster_shape != here.raster_shape:
         what = "have {} rows x {} columns and {} x {}".format(*header.raster_shape, *here.raster_shape)
-    elif not np.allclose(header.transform, here.transform, rtol=1e-9, atol=1e-3 * header.cell_size_m):
+    elif not same_place(header.transform, here.transform):
         what = f"lie on different grids ({header.transform} and {here.transform})"
     elif (header.crs is None) != (here.crs is None) or (
-        header.crs is not None and header.crs != here.crs and CRS.from_wkt(header.crs) != CRS.from_wkt(here.crs)
+        header.crs is not None and here.crs is not None and not same_crs(header.crs, here.crs)
     ):
         what = "have different coordinate reference systems"
     else:

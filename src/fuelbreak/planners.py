@@ -39,10 +39,26 @@ class Planner(Protocol):
         """Choose fuel breaks."""
 
 
-def _best(score: F8, allowed: npt.NDArray[np.bool_], n: int) -> I8:
-    """The n allowed cells of highest score (H, W), flat, best first; ties by lowest index."""
-    order = np.argsort(-np.where(allowed, score, -np.inf).ravel(), kind="stable")
-    return order[:n].astype(np.int64)
+def _best(score: F8, allowed: npt.NDArray[np.bool_], n: int, preferred: I8) -> I8:
+    """The n allowed cells of highest score (H, W), flat, best first; of equal ones the first in `preferred`."""
+    order = np.argsort(-np.where(allowed, score, -np.inf).ravel()[preferred], kind="stable")
+    return preferred[order[:n]]
+
+
+def _preferred(probability: F8, downstream: F8, seed: int) -> I8:
+    """All cells, flat, in the order in which they are taken where a rule is indifferent.
+
+    By burn probability, then by downstream value, both (H, W) and untreated. Where both are alike too, often because no
+    fire came there, the cells are shuffled: by their number they would make a block in the map's northwest corner.
+    """
+    shuffled = np.random.default_rng([seed, 1]).permutation(probability.size)
+    return np.lexsort((shuffled, -downstream.ravel(), -probability.ravel())).astype(np.int64)
+
+
+def _planes(ensemble: Ensemble) -> tuple[F8, F8]:
+    """Burn probability and downstream value (H, W) under the ensemble's present plan."""
+    planes = ensemble.planes()[0]
+    return planes[PLANE_NAMES.index("burn_probability")], planes[PLANE_NAMES.index("downstream_value")]
 
 
 def _plan(
@@ -98,13 +114,10 @@ def burn_probability(
     _check_limits(fires, max_simulations, max_seconds)
     start = time.process_time()
     n = budget_units(landscape, budget)
-    result = spread(landscape, fires)
-    cells = _best(result.burn_probability().astype(np.float64), landscape.treatable, n)
+    result = spread(landscape, fires)  # no trees are kept, so downstream value is not at hand to break ties
+    probability = result.burn_probability().astype(np.float64)
+    cells = _best(probability, landscape.treatable, n, _preferred(probability, np.zeros(landscape.shape), seed))
     return _plan(landscape, fires, cells, "burn_probability", len(fires), result.cells_solved, start)
-
-
-def _downstream_value(ensemble: Ensemble) -> F8:
-    return np.asarray(ensemble.planes()[0, PLANE_NAMES.index("downstream_value")])
 
 
 def static_dpv(
@@ -126,7 +139,8 @@ def static_dpv(
     n = budget_units(landscape, budget)
     ensemble = Ensemble(landscape, fires, workers=None)
     ensemble.reset(0, np.arange(len(fires)))
-    cells = _best(_downstream_value(ensemble), landscape.treatable, n)
+    probability, downstream = _planes(ensemble)
+    cells = _best(downstream, landscape.treatable, n, _preferred(probability, downstream, seed))
     return _plan(landscape, fires, cells, "static_dpv", len(fires), ensemble.cells_solved, start)
 
 
@@ -150,17 +164,19 @@ def sequential_dpv(
     ensemble = Ensemble(landscape, fires, workers=None)
     ensemble.reset(0, np.arange(len(fires)))
     simulations, allowed, cells = len(fires), landscape.treatable.copy(), np.empty(n, np.int64)
+    probability, score = _planes(ensemble)
+    preferred = _preferred(probability, score, seed)
     for i in range(n):
-        score = _downstream_value(ensemble)
         out_of_fires = max_simulations is not None and simulations + len(fires) > max_simulations
         if out_of_fires or (max_seconds is not None and time.perf_counter() - wall > max_seconds):
-            cells[i:] = _best(score, allowed, n - i)
+            cells[i:] = _best(score, allowed, n - i, preferred)
             break
-        cells[i] = _best(score, allowed, 1)[0]
+        cells[i] = _best(score, allowed, 1, preferred)[0]
         allowed.flat[cells[i]] = False
         if i + 1 < n:
             ensemble.treat(cells[i : i + 1])
             simulations += len(fires)
+            _, score = _planes(ensemble)
         if progress is not None:
             progress(i + 1, n)
     return _plan(landscape, fires, cells, "sequential_dpv", simulations, ensemble.cells_solved, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from fuelbreak.formats import write_breaks, write_raster
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.parallel import CoreUse
 from fuelbreak.scenarios import Fires
-from fuelbreak.spread import spread
+from fuelbreak.spread import make_world, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 F4 = npt.NDArray[np.float32]
 NODATA = -9999.0
+EDGE_LIMIT = 0.05  # share of fires that reach the map's edge above which the edge counts as a break of its own
+MAP_DPI = 150
 
 
 def check_can_write_gis(landscape: Landscape) -> None:
@@ -34,11 +37,24 @@ def check_can_write_gis(landscape: Landscape) -> None:
         )
 
 
-def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scores: Scores, name: str) -> None:
+def hand_over(
+    folder: Path,
+    landscape: Landscape,
+    plan: Plan,
+    fires: Fires,
+    scores: Scores,
+    name: str,
+    settings: Mapping[str, object],
+) -> None:
     """Write a plan's files into `folder`.
 
     plan.tif (rank of building, 0 untreated), plan.gpkg (layer breaks), burn_probability_before.tif and _after.tif on
     the fires that judged, scores.csv, map.png.
+
+    Parameters
+    ----------
+    name : of the plan in the scores
+    settings : what the plan was made with, for the tags of the rasters
     """
     check_can_write_gis(landscape)
     crs, transform = landscape.crs, landscape.transform
@@ -46,7 +62,8 @@ def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scor
         "method": plan.method,
         "landscape": landscape.label,
         "fires": f"{len(fires)} {fires.origin} digest {fires.digest}",
-        "duration_min": f"{float(fires.duration_min.max()):g}",
+        "caveat": CAVEAT,
+        **settings,
     }
     rank = np.zeros(landscape.shape, np.int16 if len(plan.cells) < 2**15 else np.float32)
     rank.flat[plan.cells] = np.arange(1, len(plan.cells) + 1)
@@ -71,7 +88,9 @@ def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scor
         crs=crs,
         transform=transform,
     )
-    before, after = spread(landscape, fires).burn_probability(), spread(landscape, fires, plan).burn_probability()
+    world = make_world(landscape, fires.weather)
+    before = spread(landscape, fires, world=world).burn_probability()
+    after = spread(landscape, fires, plan, world=world).burn_probability()
     meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"
     for word, probability in (("before", before), ("after", after)):
         write_raster(
@@ -85,15 +104,13 @@ def hand_over(folder: Path, landscape: Landscape, plan: Plan, fires: Fires, scor
         )
     write_scores(folder / "scores.csv", scores)
     mean, low, high = scores.loss_avoided(name)
-    figure = plan_figure(
-        landscape,
-        before,
-        after,
-        plan,
+    title = (
         f"{len(plan.cells)} cells of firebreak ({name}) avoid {mean:.1%} of the expected loss "
-        f"(95 % interval {low:.1%} to {high:.1%}, {len(fires)} held-out fires)",
+        f"(95 % interval {low:.1%} to {high:.1%}, {len(fires)} held-out fires)"
     )
-    figure.savefig(folder / "map.png", dpi=150)
+    if scores.reached_edge_share > EDGE_LIMIT:
+        title += f"\n{scores.reached_edge_share:.0%} of the fires reach the map's edge, which acts as a break for them"
+    plan_figure(landscape, before, after, plan, title).savefig(folder / "map.png", dpi=MAP_DPI)
 
 
 def write_scores(path: Path, scores: Scores) -> None:
@@ -106,32 +123,53 @@ def write_scores(path: Path, scores: Scores) -> None:
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
 
 
-def score_lines(scores: Scores, against: tuple[str, ...] = ()) -> list[str]:
-    """The table of scores as text lines, best first, then the paired differences of the best-named plan."""
-    rows = sorted(scores.table(), key=lambda row: -row["loss_avoided"])
-    lines = [
+def differences(scores: Scores) -> list[dict[str, Any]]:
+    """The first plan against each of the others, paired by fire: plan, against, mean, low, high, verdict."""
+    first, *others = scores.names[1:]
+    rows = []
+    for other in others:
+        mean, low, high = scores.difference(first, other)
+        # What is printed as 0.0 points is no difference, however narrow its interval.
+        clear = (low > 0 or high < 0) and round(100 * mean, 1) != 0
+        verdict = ("more" if mean > 0 else "less") if clear else "no clear difference"
+        rows.append({"plan": first, "against": other, "mean": mean, "low": low, "high": high, "verdict": verdict})
+    return rows
+
+
+def score_facts(scores: Scores) -> dict[str, Any]:
+    """The scores for a program: the table, the paired differences, and what limits both."""
+    return {
+        "scores": scores.table(),
+        "differences": differences(scores),
+        "reached_edge_share": scores.reached_edge_share,
+        "caveat": CAVEAT,
+    }
+
+
+def score_lines(scores: Scores) -> list[str]:
+    """The table of scores as text lines, best first, then the first plan's paired differences from the others."""
+    lines = []
+    if scores.reached_edge_share > EDGE_LIMIT:
+        lines.append(
+            f"Warning: {scores.reached_edge_share:.0%} of the fires in the area of interest also reach the map's outer "
+            "edge, which acts as a break for them, so the figures below lean on it; "
+            "give a wider --buffer, as far as the raster goes, or a shorter --duration."
+        )
+    lines.append(
         f"{'plan':<18}{'units':>6}  {'loss avoided':>12}  {'95 % interval':>17}  {'simulations':>11}  {'CPU s':>7}"
-    ]
-    for row in rows:
+    )
+    for row in sorted(scores.table(), key=lambda row: -row["loss_avoided"]):
         interval = f"{row['low']:.1%} to {row['high']:.1%}"
         lines.append(
             f"{row['plan']:<18}{row['units']:>6}  {row['loss_avoided']:>12.1%}  {interval:>17}  "
             f"{row['simulations']:>11,}  {row['seconds']:>7.2f}"
         )
-    first = scores.names[1]
-    for other in against:
-        if other != first and other in scores.names:
-            mean, low, high = scores.difference(first, other)
-            verdict = "more" if low > 0 else "less" if high < 0 else "no clear difference"
-            lines.append(
-                f"{first} - {other}: {100 * mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}): {verdict}"
-            )
-    lines.append(CAVEAT)
-    if scores.reached_edge_share > 0.05:
+    for row in differences(scores):
+        mean, low, high = (100 * row[key] for key in ("mean", "low", "high"))
         lines.append(
-            f"Note: {scores.reached_edge_share:.0%} of the fires in the area of interest also reach the map's outer "
-            "edge, which acts as a break for them; a wider buffer (--buffer) or shorter fires would mend it."
+            f"{row['plan']} - {row['against']}: {mean:+.1f} points ({low:+.1f} to {high:+.1f}): {row['verdict']}"
         )
+    lines.append(CAVEAT)
     return lines
 
 
@@ -143,30 +181,43 @@ def _hillshade(landscape: Landscape) -> F4:
 
 
 def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: str) -> Figure:
-    """Burn probability before and after on hillshade, one color scale, the plan's breaks in the second."""
-    from matplotlib.colors import LinearSegmentedColormap
+    """Burn probability before and after, one color scale, the plan's breaks in the second.
+
+    Color says probability wherever it is above 2 % of the largest; the relief dims it by 15 % at most. Below, where
+    hardly anything burns, the bare relief shows.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     rows, cols = landscape.shape
     figure = Figure(figsize=(12, 0.8 + 5.6 * rows / cols), layout="constrained")
-    axes = figure.subplots(1, 2)
-    shade, km = _hillshade(landscape), landscape.cell_size_m / 1000
+    axes = figure.subplots(1, 2, sharey=True)
+    km = landscape.cell_size_m / 1000
     extent = (0, cols * km, 0, rows * km)
+    relief = 0.85 + 0.15 * _hillshade(landscape)[..., None]
+    bare_ground = np.repeat(2 * relief - 1, 3, axis=2)  # 0.7 to 1, gray
     fire = LinearSegmentedColormap.from_list(
-        "fire", [(1, 0.9, 0.4, 0.0), (1, 0.8, 0.2, 0.6), (0.95, 0.4, 0.05, 0.85), (0.5, 0.0, 0.1, 0.95)]
+        "fire", [(1, 0.95, 0.6), (1, 0.78, 0.25), (0.96, 0.45, 0.1), (0.8, 0.1, 0.1), (0.45, 0, 0.2)], N=300
     )
+    hardly = 0.02
+    colors = fire(np.linspace(0, 1, 300))
+    colors[: round(hardly * 300)] = (0.93, 0.93, 0.93, 1)
     top = max(float(before.max()), 1e-6)
+    scale = ScalarMappable(Normalize(0, top), ListedColormap(colors))
     for axis, probability, word in zip(axes, (before, after), ("before", "after"), strict=True):
-        axis.imshow(shade, cmap="gray", extent=extent, vmin=0.2, vmax=1.1)
-        bare = np.zeros((rows, cols, 4))
-        bare[~landscape.burnable] = (0.35, 0.55, 0.75, 0.75)
-        axis.imshow(bare, extent=extent)
-        image = axis.imshow(probability, cmap=fire, extent=extent, vmin=0, vmax=top)
+        picture = np.where(
+            (probability > hardly * top)[..., None],
+            scale.to_rgba(probability)[..., :3] * relief,
+            bare_ground,
+        )
+        picture[~landscape.burnable] = ((0.55, 0.69, 0.87) * relief)[~landscape.burnable]
+        axis.imshow(picture, extent=extent)
         row, col, high, wide = landscape.aoi_window
         if (high, wide) != (rows, cols):
             axis.add_patch(
-                Rectangle((col * km, (rows - row - high) * km), wide * km, high * km, fill=False, ec="white", lw=1.5)
+                Rectangle((col * km, (rows - row - high) * km), wide * km, high * km, fill=False, ec="0.1", lw=1.2)
             )
         axis.set_title(f"burn probability {word}" + (" the fuel breaks" if word == "before" else ", breaks in black"))
         axis.set_xlabel("km east")
@@ -174,8 +225,14 @@ def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: 
     breaks = np.zeros((rows, cols, 4))
     breaks[plan.mask] = (0, 0, 0, 1)
     axes[1].imshow(breaks, extent=extent)
-    figure.colorbar(image, ax=axes, label="conditional burn probability", shrink=0.85)
-    figure.suptitle(f"{title}\n{landscape.label}; nonburnable in blue", fontsize=11)
+    if 5.1 * MAP_DPI / cols < 4:  # cells this small, in pixels of the saved map, would be lost as specks
+        axes[1].set_title("burn probability after, breaks in black, larger than they are")
+        row, col = plan.row_col.T
+        axes[1].scatter((col + 0.5) * km, (rows - row - 0.5) * km, s=3.4**2, c="k", marker="s", ec="w", lw=0.4)
+        axes[1].set(xlim=extent[:2], ylim=extent[2:])
+    figure.colorbar(scale, ax=axes, label="conditional burn probability", shrink=0.85)
+    frame = "" if landscape.area_of_interest.all() else "; frame: area of interest"
+    figure.suptitle(f"{title}\n{landscape.label}; nonburnable in blue{frame}", fontsize=11)
     return figure
 
 
@@ -193,7 +250,13 @@ def training_figure(metrics_csv: Path) -> Figure:
     below = np.zeros(len(table))
     for share in ("acting", "fires", "learning"):
         values = 100 * table[f"share_{share}"]
-        bottom.fill_between(table["episodes"], below, below + values, alpha=0.5, label={"acting": "choosing", "fires": "burning fires", "learning": "waiting for the learner"}[share])
+        bottom.fill_between(
+            table["episodes"],
+            below,
+            below + values,
+            alpha=0.5,
+            label={"acting": "choosing", "fires": "burning fires", "learning": "waiting for the learner"}[share],
+        )
         below = below + values
     bottom.plot(table["episodes"], 100 * table["cpu_busy_share"], "k-", label="cores busy")
     bottom.set_ylim(0, 105)

@@ -273,7 +273,9 @@ def test_simulate(tif, tmp_path, capsys):
     cores = parallel.available_cores()
     code, out, _ = run(capsys, "simulate", tif, "-n", "20", "--duration", "20", "--workers", "3000")
     assert code == 0
-    assert f"on {cores} threads" in out
+    assert f"on {cores} thread" in out
+    _, out, _ = run(capsys, "simulate", tif, "-n", "20", "--duration", "20", "--workers", "1")
+    assert "on 1 thread\n" in out
 
 
 def test_landscape_info(tif, capsys):

@@ -572,7 +572,7 @@ def simulate(
         f"{summary['median_area_ha']:,.1f} ha, largest {summary['largest_area_ha']:,.1f} ha; "
         f"{result.reached_edge_share:.0%} of those in the area of interest reached the map's edge"
     )
-    print(f"{n / seconds:,.0f} fires per second on {simulation.workers} threads")
+    print(f"{n / seconds:,.0f} fires per second on {simulation.workers} thread{'s' * (simulation.workers > 1)}")
 
 
 @app.command()

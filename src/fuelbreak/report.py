@@ -228,7 +228,8 @@ def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: 
     if 5.1 * MAP_DPI / cols < 4:  # cells this small, in pixels of the saved map, would be lost as specks
         axes[1].set_title("burn probability after, breaks in black, larger than they are")
         row, col = plan.row_col.T
-        axes[1].scatter((col + 0.5) * km, (rows - row - 0.5) * km, s=3.4**2, c="k", marker="s", ec="w", lw=0.4)
+        for side_pt, color in ((4.8, "w"), (3.4, "k")):  # one halo around neighbors, not one around each
+            axes[1].scatter((col + 0.5) * km, (rows - row - 0.5) * km, s=side_pt**2, c=color, marker="s", lw=0)
         axes[1].set(xlim=extent[:2], ylim=extent[2:])
     figure.colorbar(scale, ax=axes, label="conditional burn probability", shrink=0.85)
     frame = "" if landscape.area_of_interest.all() else "; frame: area of interest"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from multiprocessing.shared_memory import SharedMemory
 
 import gymnasium as gym
 import numpy as np
@@ -13,12 +14,15 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
+from fuelbreak import parallel
 from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names
 from fuelbreak.errors import InputError
-from fuelbreak.landscape import Landscape, Plan
+from fuelbreak.landscape import LAYERS, Landscape, Plan
 from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.simulate import Simulate
 from fuelbreak.spread import spread
 
+METHODS = ["sequential", "threading", "multiprocessing"]
 SMALL = {"num_simulations": 12, "bank_size": 40, "budget": 6}
 
 
@@ -64,7 +68,7 @@ def test_the_registered_ids_make_it():
     vector.close()
 
 
-@pytest.mark.parametrize("method", ["sequential", "threading", "multiprocessing"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_row_i_is_the_single_environment_with_that_seed_bit_for_bit(land, method, workers):
     vector = VectorizedFireEnv(3, method, workers, land, **SMALL)
@@ -115,9 +119,7 @@ def test_repaired_losses_are_those_of_a_fresh_simulation_of_the_plan(land):
         episodes.step(np.array([rng.choice(np.flatnonzero(episodes.action_mask()[0]))]))
     result = spread(land, fires, episodes.plan(0))
     assert result.mean_loss == episodes.loss[0]
-    np.testing.assert_array_equal(
-        episodes.ensemble.planes()[0, 0].astype(np.float32), result.burn_probability()
-    )
+    np.testing.assert_array_equal(episodes.ensemble.planes()[0, 0].astype(np.float32), result.burn_probability())
 
 
 def test_the_mask_leaves_out_treated_nonburnable_and_buffer_cells(land):
@@ -190,10 +192,174 @@ def test_a_worker_that_dies_is_named_and_nothing_is_left_behind(land):
     actions = np.array([np.flatnonzero(row)[0] for row in info["action_mask"]])
     with pytest.raises(RuntimeError, match="worker 1"):
         vector.step(actions)
-        vector.step(actions)
     pids = vector.pids
     vector.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_closing_in_the_middle_of_a_step_leaves_nothing_though_a_worker_was_killed(land):
+    vector = VectorizedFireEnv(2, "multiprocessing", 2, land, **SMALL)
+    _, info = vector.reset(seed=0)
+    pids, memory = vector.pids, vector._memory.name
+    vector.step_async(info["action_mask"].argmax(axis=1))
+    os.kill(pids[0], signal.SIGKILL)
+    vector.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(memory)
+    vector.close()
+    vector.close_extras()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_refused_call_changes_no_row(land, method):
+    """After every kind of refusal the episodes go on as if nothing had been asked."""
+    vector = VectorizedFireEnv(2, method, 2, land, **SMALL)
+    plain = VectorizedFireEnv(2, "sequential", None, land, **SMALL)
+    try:
+        for call in (vector.action_masks, lambda: FireEnv(land, **SMALL).action_masks()):
+            with pytest.raises(InputError, match="call reset first"):
+                call()
+        with pytest.raises(gym.error.ResetNeeded, match="episode 0 has not begun; call reset first"):
+            vector.step(np.array([0, 0]))
+        vector.reset(seed=8, options={"reset_mask": np.array([True, False])})
+        with pytest.raises(gym.error.ResetNeeded, match="episode 1 has not begun; call reset first"):
+            vector.step(np.array([0, 0]))
+        obs, info = vector.reset(seed=9)
+        plain.reset(seed=9)
+        good = info["action_mask"].argmax(axis=1)
+        for actions, says in (
+            ([good[0], 100], "row 1 names unit 100"),
+            ([good[0], -1], "row 1 names unit -1"),
+            ([good[0]], r"shape \(1,\)"),
+            ([*good, 3], r"shape \(3,\)"),
+            (good[0], r"shape \(\)"),
+            ([[good[0]], [1, 2]], "differ in length"),
+            (good.astype(float), "float64"),
+            (good > 0, "bool"),
+            ([good[0], None], "object"),
+        ):
+            with pytest.raises(InputError, match=says) as refusal:
+                vector.step_async(actions)
+            assert "from 0 to 99" in str(refusal.value)
+            assert "\n" not in str(refusal.value)
+        for seed in (-1, 1.5, True, "one", (1,), [1, 2, 3], (1, 2.5), np.array([1.0, 2.0]), np.array([[1, 2]]), {1, 2}):
+            with pytest.raises(InputError, match="seed") as refusal:
+                vector.reset(seed=seed)
+            assert "\n" not in str(refusal.value)
+        for mask in ([True], [True, False, True], np.ones(2), np.array([0, 1]), True, None):
+            with pytest.raises(InputError, match=r"reset_mask.*for each of 2"):
+                vector.reset(seed=1, options={"reset_mask": mask})
+        for step in range(6):
+            actions = vector.action_masks().argmax(axis=1)
+            one, other = vector.step(actions), plain.step(actions)
+            for seen, expected in zip(one[:4], other[:4], strict=True):
+                np.testing.assert_array_equal(seen, expected)
+            assert one[2].tolist() == [step == 5] * 2
+            assert (one[0] != obs).any(axis=(1, 2, 3)).all()
+        with pytest.raises(gym.error.ResetNeeded, match="budget of episode 0 is spent"):
+            vector.step_async(good)
+        # One row anew: the other is spent still.
+        vector.reset(seed=1, options={"reset_mask": [True, False]})
+        with pytest.raises(gym.error.ResetNeeded, match="budget of episode 1 is spent"):
+            vector.step_async(good)
+    finally:
+        vector.close()
+        plain.close()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_step_at_a_time_and_none_after_closing(land, method):
+    vector = VectorizedFireEnv(2, method, 2, land, **SMALL)
+    try:
+        _, info = vector.reset(seed=0)
+        actions = info["action_mask"].argmax(axis=1)
+        with pytest.raises(gym.error.NoAsyncCallError, match="step_async"):
+            vector.step_wait()
+        vector.step_async(actions)
+        for call in (lambda: vector.step_async(actions), lambda: vector.step(actions), lambda: vector.reset(seed=5)):
+            with pytest.raises(gym.error.AlreadyPendingCallError, match="step_wait first"):
+                call()
+        _, _, _, _, info = vector.step_wait()
+        assert (info["action_mask"][[0, 1], actions] == 0).all()  # the step begun first, once
+        assert info["action_mask"].sum() == 2 * (land.burnable & land.area_of_interest).sum() - 2
+        with pytest.raises(gym.error.NoAsyncCallError, match="step_async"):
+            vector.step_wait()
+        vector.step_async(vector.action_masks().argmax(axis=1))
+    finally:
+        vector.close()
+    for call in (vector.reset, vector.step_wait, vector.action_masks, lambda: vector.step(actions)):
+        with pytest.raises(gym.error.ClosedEnvironmentError, match="closed; make a new one"):
+            call()
+
+
+def test_the_single_environment_refuses_what_it_cannot_do(land):
+    env = FireEnv(land, **SMALL)
+    with pytest.raises(gym.error.ResetNeeded, match="call reset first"):
+        env.step(0)
+    for seed in (-1, 1.5, (1,), [1], np.arange(200), "one"):
+        with pytest.raises(InputError, match="seed") as refusal:
+            env.reset(seed=seed)
+        assert "\n" not in str(refusal.value)
+    obs, info = env.reset(seed=np.int64(3))
+    np.testing.assert_array_equal(obs, FireEnv(land, **SMALL).reset(seed=3)[0])
+    for action in (100, -1, 2.0, None, [1, 2], [[1], [1, 2]]):
+        with pytest.raises(InputError, match="from 0 to 99"):
+            env.step(action)
+    np.testing.assert_array_equal(env.action_masks(), info["action_mask"])
+    env.step(np.asarray(info["action_mask"].argmax()))
+    env.close()
+    env.close()
+    for call in (env.reset, env.action_masks, lambda: env.step(0)):
+        with pytest.raises(gym.error.ClosedEnvironmentError, match="closed; make a new one"):
+            call()
+
+
+def test_seeds_may_come_as_a_list_a_tuple_or_an_array(land):
+    vector = VectorizedFireEnv(2, "sequential", None, land, **SMALL)
+    expected, _ = vector.reset(seed=6)
+    for seed in ([6, 7], (6, 7), np.array([6, 7]), np.int32(6), [np.int64(6), 7]):
+        np.testing.assert_array_equal(vector.reset(seed=seed)[0], expected)
+    some, _ = vector.reset(seed=(6, None))
+    np.testing.assert_array_equal(some[0], expected[0])
+    assert (some[1] != expected[1]).any()  # the dice of row 1 roll on
+    vector.close()
+
+
+def test_cells_solved_is_the_same_by_any_method_and_counts_no_bank(land):
+    counts = []
+    for method in METHODS:
+        vector = VectorizedFireEnv(3, method, 2, land, **SMALL)
+        assert vector.cells_solved == 0
+        vector.reset(seed=2)
+        counts.append([vector.cells_solved])
+        for _ in range(4):
+            vector.step(vector.action_masks().argmax(axis=1))
+            counts[-1].append(vector.cells_solved)
+        vector.close()
+    assert counts[0] == counts[1] == counts[2]
+    assert counts[0][0] == 0  # an episode's untreated fires are taken from the bank
+    assert counts[0][-1] > 0
+
+
+def test_no_more_threads_than_fires(land, monkeypatch):
+    used = []
+    run = parallel.run_threads
+    monkeypatch.setattr(parallel, "run_threads", lambda work, workers: (used.append(workers), run(work, workers)))
+    vector = VectorizedFireEnv(2, "threading", 50, land, num_simulations=3, bank_size=8, budget=2)
+    vector.reset(seed=0)
+    vector.close()
+    assert set(used) == {6}
+
+
+def test_the_demo_landscape_is_the_same_everywhere():
+    small = {"num_simulations": 1, "bank_size": 1, "budget": 1}
+    env, vector, simulate = FireEnv(**small), VectorizedFireEnv(1, "sequential", **small), Simulate()
+    for land in (vector.landscape, simulate.landscape):
+        for name in LAYERS:
+            np.testing.assert_array_equal(getattr(land, name), getattr(env.landscape, name))
+    assert env.landscape.aoi_window[2:] == (50, 50)
+    assert min(env.landscape.aoi_window[:2]) > 0
 
 
 @pytest.mark.parametrize(

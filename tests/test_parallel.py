@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -31,6 +32,9 @@ class Counter:
 
     def refuse(self, what: str) -> None:
         raise InputError(f"{what} is refused")
+
+    def nap(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def pid(self) -> int:
         return os.getpid()
@@ -107,6 +111,20 @@ def test_an_error_in_any_thread_is_raised_after_all_are_done(fails):
     assert sorted(done) == [i for i in range(3) if i != fails]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from 3.12 on Python itself advises against it
+def test_threads_run_in_a_forked_child_too():
+    run_threads(lambda i: None, 2)  # threads are now kept, and do not live on in the child
+    child = multiprocessing.get_context("fork").Process(target=run_threads, args=(lambda i: None, 2), daemon=True)
+    child.start()
+    child.join(timeout=20)
+    hangs = child.is_alive()
+    child.kill()
+    child.join()
+    assert not hangs
+    assert child.exitcode == 0
+
+
 # ---- processes
 
 
@@ -161,6 +179,17 @@ def test_a_dead_worker_is_named():
     finally:
         workers.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_workers_closed_in_the_middle_of_a_call_end_quietly(capfd):
+    workers = Workers(Counter, [(0,), (0,)])
+    workers.call("add", [(1,), (1,)])
+    pids = workers.pids
+    workers.send("nap", [(0.3,), (0.0,)])  # one answers into nothing, one before closing
+    time.sleep(0.1)
+    workers.close()
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert capfd.readouterr().err == ""
 
 
 def test_workers_start_from_a_script_without_a_main_guard(tmp_path):

@@ -19,7 +19,10 @@ def simulate() -> Simulate:
 
 
 def test_the_calls_of_the_analysis_work_as_they_stand(simulate):
-    assert simulate.landscape.shape == (50, 50)
+    row, col, *inside = simulate.landscape.aoi_window
+    assert inside == [50, 50]
+    assert simulate.landscape.shape == (50 + 2 * row, 50 + 2 * col)
+    assert row == col > 0  # the buffer
     assert simulate.weather == fire_season()
     simulate.set_parallel_simulations(enabled=True, max_workers=2)
     result = simulate.run_many_simulations(100, max_duration=60, plan=None)
@@ -30,6 +33,7 @@ def test_the_calls_of_the_analysis_work_as_they_stand(simulate):
     np.testing.assert_array_equal(result.burned_cells, plain.burned_cells)
     np.testing.assert_array_equal(result.burn_probability(), plain.burn_probability())
     np.testing.assert_array_equal(result.arrival_min(99), plain.arrival_min(99))
+    assert result.arrival_min(99).shape == result.burn_probability().shape == simulate.landscape.shape
 
 
 def test_parallel_gives_the_bits_of_the_sequential_fallback(simulate):

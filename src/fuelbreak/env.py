@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from multiprocessing.shared_memory import SharedMemory
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -23,7 +23,8 @@ from fuelbreak.behavior import fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan, budget_units
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import PLANE_NAMES, Ensemble, settle_buffer
+from fuelbreak.simulate import demo_landscape
+from fuelbreak.spread import PLANE_NAMES, Ensemble
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -49,6 +50,8 @@ LIVE_CHANNELS = (
     "toward_west",
 )
 PLAN_CHANNELS = ("treated", "budget_left")
+CLOSED = "the environment is closed; make a new one"
+NOT_BEGUN = "action_masks: no episode has begun; call reset first"
 NOT_IN_RAW = ("downstream_share", "downstream_root")  # planes that alone rank the cells
 
 
@@ -58,6 +61,64 @@ def channel_names(obs: Observation) -> tuple[str, ...]:
         raise InputError(f"obs: {obs!r} is unknown; use full or raw")
     names = STATIC_CHANNELS + LIVE_CHANNELS + PLAN_CHANNELS
     return names if obs == "full" else tuple(name for name in names if name not in NOT_IN_RAW)
+
+
+def checked_actions(actions: object, units: int, steps: I8, budget: int) -> I8:
+    """One unit for each episode (E,) i8; whatever cannot be a step is refused here, before any episode takes it.
+
+    Parameters
+    ----------
+    steps : units each episode has placed (E,), -1 before its first reset
+    """
+    if (steps < 0).any():
+        raise gym.error.ResetNeeded(f"episode {np.argmax(steps < 0)} has not begun; call reset first")
+    if (steps >= budget).any():
+        spent = np.argmax(steps >= budget)
+        raise gym.error.ResetNeeded(f"the budget of episode {spent} is spent; call reset before the next step")
+    wanted = f"give one whole number from 0 to {units - 1} for each episode, {len(steps)} in all"
+    try:
+        given = np.asarray(actions)
+    except ValueError as ragged:
+        raise InputError(f"action: its rows differ in length; {wanted}") from ragged
+    if given.dtype.kind not in "iu" or given.shape != steps.shape:
+        raise InputError(f"action: an array of shape {given.shape} and type {given.dtype} names no units; {wanted}")
+    outside = (given < 0) | (given >= units)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(f"action: row {row} names unit {given[row]}; {wanted}")
+    return given.astype(np.int64)
+
+
+def _whole(seed: object) -> TypeGuard[int]:
+    return isinstance(seed, int | np.integer) and not isinstance(seed, bool) and int(seed) >= 0
+
+
+def _checked_seeds(seed: object, rows: int) -> list[int | None]:
+    """One seed or None for each row, from one number (row i takes seed + i), None, or a list, tuple or array."""
+    if isinstance(seed, np.ndarray):
+        seed = seed.tolist()
+    if seed is None:
+        return [None] * rows
+    if _whole(seed):
+        return [int(seed) + i for i in range(rows)]
+    seeds = seed if isinstance(seed, list | tuple) else [seed]
+    for given in seeds:
+        if given is not None and not _whole(given):
+            shown = " ".join(repr(given).split())
+            raise InputError(f"seed: {shown} is no seed; give a whole number from 0, or None for a new one")
+    if len(seeds) != rows:
+        raise InputError(f"seed: {len(seeds)} seeds for {rows} environments; give one for each, or one number for all")
+    return [int(given) if _whole(given) else None for given in seeds]
+
+
+class State(NamedTuple):
+    """What is told of E episodes besides their observation."""
+
+    mask: npt.NDArray[np.bool_]  # (E, units) that may be placed
+    loss: F8  # (E,)
+    loss_avoided: F8  # (E,)
+    steps: I8  # (E,) units placed, -1 before the first reset
+    cells_solved: int
 
 
 class Episodes:
@@ -88,6 +149,7 @@ class Episodes:
         self.ensemble = Ensemble(
             landscape, fires, episodes=episodes, fires_per_episode=fires_per_episode, workers=workers, stencil=stencil
         )
+        self._solved_before = self.ensemble.cells_solved
         row, col, rows, cols = landscape.aoi_window
         self.map_shape = (rows, cols)
         self._window = (slice(row, row + rows), slice(col, col + cols))
@@ -98,7 +160,7 @@ class Episodes:
         self._static = self._static_planes(fires.weather)
         self._generators: list[np.random.Generator | None] = [None] * episodes
         self.treated = np.zeros((episodes, len(self.unit_cell)), bool)
-        self.steps = np.full(episodes, self.budget)  # nothing may be placed before the first reset
+        self.steps = np.full(episodes, -1)  # units placed; nothing may be placed before the first reset
         self.loss, self.first_loss = np.zeros(episodes), np.zeros(episodes)
 
     def _static_planes(self, weathers: Sequence[Weather]) -> F4:
@@ -132,20 +194,17 @@ class Episodes:
         for row in rows:
             self.loss[row] = self.first_loss[row] = losses[row]
 
-    def step(self, actions: I8) -> tuple[F8, npt.NDArray[np.bool_]]:
+    def step(self, actions: Sequence[np.int64 | int] | I8) -> tuple[F8, npt.NDArray[np.bool_]]:
         """Place one unit in each episode; rewards (E,) and whether the budget is spent (E,).
 
         The reward is the share of the untreated loss that this unit avoids. A unit that cannot be placed (masked) is
         wasted: it costs budget and earns nothing.
         """
-        if (self.steps >= self.budget).any():
-            raise gym.error.ResetNeeded("the budget of an episode is spent; call reset before the next step")
-        if actions.shape != (len(self.steps),) or actions.min() < 0 or actions.max() >= len(self.unit_cell):
-            raise InputError(f"action: give one unit from 0 to {len(self.unit_cell) - 1} for each episode")
+        units = checked_actions(actions, len(self.unit_cell), self.steps, self.budget)
         rows = np.arange(len(self.steps))
-        placed = self.action_mask()[rows, actions]
-        self.ensemble.treat(np.where(placed, self.unit_cell[actions], -1))
-        self.treated[rows[placed], actions[placed]] = True
+        placed = self.action_mask()[rows, units]
+        self.ensemble.treat(np.where(placed, self.unit_cell[units], -1))
+        self.treated[rows[placed], units[placed]] = True
         self.steps += 1
         before, self.loss = self.loss, self.ensemble.losses()
         reward = (before - self.loss) / np.where(self.first_loss > 0, self.first_loss, 1.0)
@@ -159,6 +218,14 @@ class Episodes:
         """Share of the untreated loss avoided so far on the episode's own fires (E,)."""
         avoided = 1 - self.loss / np.where(self.first_loss > 0, self.first_loss, 1.0)
         return np.asarray(np.where(self.first_loss > 0, avoided, 0.0))
+
+    def state(self) -> State:
+        """What to tell besides the observation.
+
+        `cells_solved` counts the cells that episodes settled, not the bank's own fires, which each process solves once.
+        """
+        solved = self.ensemble.cells_solved - self._solved_before
+        return State(self.action_mask(), self.loss.copy(), self.loss_avoided(), self.steps.copy(), solved)
 
     def plan(self, row: int) -> Plan:
         """The breaks of one episode; their order is not kept here."""
@@ -177,17 +244,10 @@ class Episodes:
         planes["downstream_share"] = np.minimum(planes["downstream_value"] / first_loss, 1.0)
         planes["downstream_root"] = np.sqrt(planes["downstream_share"])
         planes["treated"] = self.treated.reshape(-1, *self.map_shape)
-        planes["budget_left"] = (1 - self.steps / self.budget)[:, None, None]
+        left = np.where(self.steps < 0, 0.0, 1 - self.steps / self.budget)
+        planes["budget_left"] = left[:, None, None]
         for i, name in enumerate(self.channels):
             out[:, i] = self._static[i] if name in STATIC_CHANNELS else planes[name]
-
-
-def demo_landscape(
-    size: int = 50, seed: int = 0, weathers: Sequence[Weather] | None = None, duration_min: float = 60.0
-) -> Landscape:
-    """The demo landscape: `size` x `size` cells of interest with the default buffer around them."""
-    bank = fire_season() if weathers is None else weathers
-    return settle_buffer(lambda n: Landscape.demo(size, size, seed, buffer_cells=n), bank, duration_min)
 
 
 @lru_cache(maxsize=4)
@@ -276,23 +336,33 @@ class FireEnv(gym.Env[F4, np.int64]):
         self.render_mode = render_mode
         landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape = landscape
-        self._episodes = Episodes(landscape, fires, 1, num_simulations, budget, obs)
-        self.observation_space, self.action_space = _spaces(self._episodes)
+        self._live: Episodes | None = Episodes(landscape, fires, 1, num_simulations, budget, obs)
+        self.observation_space, self.action_space = _spaces(self._live)
+
+    @property
+    def _episodes(self) -> Episodes:
+        if self._live is None:
+            raise gym.error.ClosedEnvironmentError(CLOSED)
+        return self._live
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[F4, dict[str, Any]]:
         """Start an episode on freshly sampled fires; a seed makes it repeatable."""
-        super().reset(seed=seed)
-        self._episodes.reset([0], [seed])
+        episodes, seeds = self._episodes, _checked_seeds([seed], 1)
+        super().reset(seed=seeds[0])
+        episodes.reset([0], seeds)
         return self._observation(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[F4, float, bool, bool, dict[str, Any]]:
         """Place one unit: observation, reward, terminated, truncated, info."""
-        reward, terminated = self._episodes.step(np.asarray([action], np.int64))
+        reward, terminated = self._episodes.step([action])
         return self._observation(), float(reward[0]), bool(terminated[0]), False, self._info()
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Units that may be placed now (units,) bool."""
-        return np.asarray(self._episodes.action_mask()[0])
+        state = self._episodes.state()
+        if state.steps[0] < 0:
+            raise InputError(NOT_BEGUN)
+        return np.asarray(state.mask[0])
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The map as an image (H, W, 3) uint8: burn probability in red over fuels in green, breaks in black."""
@@ -310,17 +380,22 @@ class FireEnv(gym.Env[F4, np.int64]):
         scale = max(1, 400 // max(image.shape[:2]))
         return np.asarray(np.kron(np.rint(image * 255), np.ones((scale, scale, 1)))).astype(np.uint8)
 
+    def close(self) -> None:
+        """Give the fires' memory back; nothing can be asked of the environment afterward."""
+        self._live = None
+        super().close()
+
     def _observation(self) -> F4:
         out = np.empty((1, len(self._episodes.channels), *self._episodes.map_shape), np.float32)
         self._episodes.observe(out)
         return np.asarray(out[0])
 
     def _info(self) -> dict[str, Any]:
-        episodes = self._episodes
+        state = self._episodes.state()
         return {
-            "action_mask": episodes.action_mask()[0].astype(np.int8),
-            "loss": float(episodes.loss[0]),
-            "loss_avoided": float(episodes.loss_avoided()[0]),
+            "action_mask": state.mask[0].astype(np.int8),
+            "loss": float(state.loss[0]),
+            "loss_avoided": float(state.loss_avoided[0]),
         }
 
 
@@ -339,19 +414,15 @@ class _Share:
         landscape, fires, *rest = args
         self._episodes = Episodes(landscape, fires, rows, *rest)
 
-    def reset(self, rows: list[int], seeds: list[int | None]) -> tuple[Any, ...]:
+    def reset(self, rows: list[int], seeds: list[int | None]) -> State:
         self._episodes.reset(rows, seeds)
         self._episodes.observe(self._out)
-        return self._state()
+        return self._episodes.state()
 
-    def step(self, actions: I8) -> tuple[Any, ...]:
+    def step(self, actions: I8) -> tuple[F8, npt.NDArray[np.bool_], State]:
         reward, terminated = self._episodes.step(actions)
         self._episodes.observe(self._out)
-        return (reward, terminated, *self._state())
-
-    def _state(self) -> tuple[Any, ...]:
-        episodes = self._episodes
-        return episodes.action_mask(), episodes.loss.copy(), episodes.loss_avoided(), episodes.ensemble.cells_solved
+        return reward, terminated, self._episodes.state()
 
 
 class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
@@ -362,11 +433,13 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     num_envs : rows, E
     method : "threading" (compiled kernels on one flat list of E x S fires), "multiprocessing" (each worker process owns
         some rows; observations come back through shared memory), "sequential" (one core; what the others are held to)
-    max_workers : threads or processes; every available core if None, never more than there are rows to share
+    max_workers : threads or processes; every available core if None, but never more threads than there are fires
+        (E x S), nor more processes than rows; "sequential" has one
     landscape ... obs : as in `FireEnv`; row i of `reset(seed=s)` is `FireEnv` with seed s + i, bit for bit
 
     Rows are not reset by themselves (`AutoresetMode.DISABLED`): an episode has a fixed length, so all end together and
-    one `reset` starts them all; `options={"reset_mask": ...}` starts some.
+    one `reset` starts them all; `options={"reset_mask": ...}` starts some. A call that is refused changes no row.
+    `cells_solved` counts the cells settled by episodes so far, the same by any method: not those of the bank.
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.DISABLED}  # noqa: RUF012  Gymnasium's own form
@@ -394,8 +467,8 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self.landscape, self.fires_per_episode = landscape, num_simulations
         # One row made here gives the spaces; sequential and threading keep all rows here.
         here = num_envs if method != "multiprocessing" else 1
-        threads = workers if method == "threading" else 1
-        in_bank = fires if here > 1 or method != "multiprocessing" else fires.take(np.arange(num_simulations))
+        threads = min(workers, num_envs * num_simulations) if method == "threading" else 1
+        in_bank = fires if method != "multiprocessing" else fires.take(np.arange(num_simulations))
         self._episodes: Episodes | None = Episodes(landscape, in_bank, here, num_simulations, budget, obs, threads)
         self.channels, self.budget = self._episodes.channels, self._episodes.budget
         self.map_shape, self.unit_cell = self._episodes.map_shape, self._episodes.unit_cell
@@ -406,7 +479,8 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self._workers: parallel.Workers | None = None
         self._memory: SharedMemory | None = None
         self._rows = [np.arange(num_envs)]
-        self._waiting = False
+        self._pending: I8 | None = None  # actions of a step that has begun
+        self._steps, self.cells_solved = np.full(num_envs, -1), 0
         if method == "multiprocessing":
             self._episodes = None
             self._rows = np.array_split(np.arange(num_envs), min(workers, num_envs))
@@ -428,19 +502,21 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     ) -> tuple[F4, dict[str, Any]]:
         """Start every row, or those in `options["reset_mask"]` (E,) bool, on freshly sampled fires.
 
-        `seed` is one number (row i takes seed + i) or a list of one seed or None for each row.
+        `seed` is one number (row i takes seed + i) or a list, tuple or array of one seed or None for each row.
         """
-        seeds = (
-            [None if seed is None else seed + i for i in range(self.num_envs)] if not isinstance(seed, list) else seed
-        )
-        if len(seeds) != self.num_envs:
-            raise InputError(f"seed: {len(seeds)} seeds for {self.num_envs} environments; give one for each")
-        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs)), bool)
+        self._check_idle("reset")
+        seeds = _checked_seeds(seed, self.num_envs)
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, bool)))
+        if mask.dtype != bool or mask.shape != (self.num_envs,):
+            raise InputError(
+                f"reset_mask: an array of shape {mask.shape} and type {mask.dtype} chooses no rows; "
+                f"give True or False for each of {self.num_envs} environments"
+            )
         if self._episodes is not None:
             rows = [int(i) for i in np.flatnonzero(mask)]
             self._episodes.reset(rows, [seeds[i] for i in rows])
             self._episodes.observe(self._observations)
-            return self._observations.copy(), self._infos([self._local_state()])
+            return self._observations.copy(), self._infos([self._episodes.state()])
         assert self._workers is not None
         calls = []
         for rows_of in self._rows:
@@ -451,26 +527,28 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
 
     def step_async(self, actions: I8) -> None:
         """Begin a step; `step_wait` returns it. Worker processes burn their fires meanwhile, other methods wait."""
-        self._actions = np.asarray(actions, np.int64)
+        self._check_idle("step_async")
+        checked = checked_actions(actions, len(self.unit_cell), self._steps, self.budget)
         if self._workers is not None:
-            if self._actions.shape != (self.num_envs,):
-                raise InputError(f"action: give one unit for each of the {self.num_envs} environments")
-            self._workers.send("step", [(self._actions[rows],) for rows in self._rows])
-            self._waiting = True
+            self._workers.send("step", [(checked[rows],) for rows in self._rows])
+        self._pending = checked
 
     def step_wait(self) -> tuple[F4, F8, npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
         """Finish the step begun by `step_async`: observations, rewards, terminated, truncated, info."""
+        self._check_open()
+        if self._pending is None:
+            raise gym.error.NoAsyncCallError("no step has begun; call step_async before step_wait", "step_wait")
+        actions, self._pending = self._pending, None
         if self._episodes is not None:
-            reward, terminated = self._episodes.step(self._actions)
+            reward, terminated = self._episodes.step(actions)
             self._episodes.observe(self._observations)
-            states = [self._local_state()]
+            states = [self._episodes.state()]
         else:
             assert self._workers is not None
-            self._waiting = False
             answers = self._workers.receive()
             reward = np.concatenate([answer[0] for answer in answers])
             terminated = np.concatenate([answer[1] for answer in answers])
-            states = [answer[2:] for answer in answers]
+            states = [answer[2] for answer in answers]
         return self._observations.copy(), reward, terminated, np.zeros(self.num_envs, bool), self._infos(states)
 
     def step(self, actions: I8) -> tuple[F4, F8, npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
@@ -480,39 +558,47 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Units that may be placed now (E, units) bool."""
+        self._check_open()
+        if (self._steps < 0).all():
+            raise InputError(NOT_BEGUN)
         return self._masks.astype(bool)
 
-    def _local_state(self) -> tuple[Any, ...]:
-        assert self._episodes is not None
-        episodes = self._episodes
-        return episodes.action_mask(), episodes.loss.copy(), episodes.loss_avoided(), episodes.ensemble.cells_solved
+    def _check_open(self) -> None:
+        if self.closed:
+            raise gym.error.ClosedEnvironmentError(CLOSED)
 
-    def _infos(self, states: list[tuple[Any, ...]]) -> dict[str, Any]:
+    def _check_idle(self, call: str) -> None:
+        self._check_open()
+        if self._pending is not None:
+            raise gym.error.AlreadyPendingCallError(f"{call}: a step has begun; call step_wait first", "step")
+
+    def _infos(self, states: list[State]) -> dict[str, Any]:
         """Gymnasium's form: an array for each key and, under the key with an underscore, which rows have it."""
-        self._masks = np.concatenate([state[0] for state in states]).astype(np.int8)
-        self.cells_solved = sum(state[3] for state in states)
+        self._masks = np.concatenate([state.mask for state in states]).astype(np.int8)
+        self._steps = np.concatenate([state.steps for state in states])
+        self.cells_solved = sum(state.cells_solved for state in states)
         everyone = np.ones(self.num_envs, bool)
         return {
             "action_mask": self._masks.copy(),
             "_action_mask": everyone,
-            "loss": np.concatenate([state[1] for state in states]),
+            "loss": np.concatenate([state.loss for state in states]),
             "_loss": everyone,
-            "loss_avoided": np.concatenate([state[2] for state in states]),
+            "loss_avoided": np.concatenate([state.loss_avoided for state in states]),
             "_loss_avoided": everyone,
         }
 
     def close_extras(self, **kwargs: Any) -> None:
-        """End worker processes and give shared memory back."""
-        if self._workers is not None:
-            if self._waiting:
-                self._workers.receive()
-            self._workers.close()
-            self._workers = None
-        if self._memory is not None:
-            self._observations = np.zeros((0,), np.float32)
-            self._memory.close()
-            self._memory.unlink()
-            self._memory = None
+        """End worker processes, also in the middle of a step, and give memory back, whatever became of them."""
+        workers, memory = self._workers, self._memory
+        self._workers = self._memory = self._episodes = None
+        self._observations = np.zeros((0,), np.float32)
+        try:
+            if workers is not None:
+                workers.close()
+        finally:
+            if memory is not None:
+                memory.close()
+                memory.unlink()
 
 
 def demo_env(size: int = 50, **kwargs: Any) -> FireEnv:

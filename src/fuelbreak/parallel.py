@@ -14,7 +14,7 @@ import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_exit
@@ -68,6 +68,10 @@ def checked_method(method: str) -> str:
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=64, thread_name_prefix="fuelbreak")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not live on in a forked child
 
 
 def run_threads(work: Callable[[int], None], workers: int) -> None:
@@ -152,13 +156,11 @@ class Workers:
         return self.receive()
 
     def close(self) -> None:
-        """End every worker; nothing is left behind."""
+        """End every worker, also in the middle of a call; nothing is left behind."""
         for pipe in self._pipes:
-            try:
+            with suppress(OSError):  # a worker that is gone needs no telling
                 pipe.send(None)
-                pipe.close()
-            except (BrokenPipeError, OSError):
-                pass
+            pipe.close()
         for process in self._processes:
             process.join(timeout=5)
             if process.is_alive():
@@ -189,7 +191,7 @@ def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) ->
     while True:
         try:
             message = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return
         if message is None:
             return
@@ -200,7 +202,10 @@ def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) ->
             answer = ("ok", getattr(owned, method)(*call_args))
         except Exception as error:
             answer = ("error", error)
-        pipe.send(answer)
+        try:
+            pipe.send(answer)
+        except BrokenPipeError:  # closed in the middle of a call: nobody waits for the answer
+            return
 
 
 class CoreUse(NamedTuple):

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from fuelbreak import parallel
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires, Purpose, Weather, fire_season
-from fuelbreak.spread import SpreadResult, make_world, spread
+from fuelbreak.spread import SpreadResult, make_world, settle_buffer, spread
+
+
+def demo_landscape(
+    size: int = 50, seed: int = 0, weathers: Sequence[Weather] | None = None, duration_min: float = 60.0
+) -> Landscape:
+    """The demo landscape: `size` x `size` cells of interest with the default buffer around them."""
+    bank = fire_season() if weathers is None else weathers
+    return settle_buffer(lambda n: Landscape.demo(size, size, seed, buffer_cells=n), bank, duration_min)
 
 
 class Simulate:
@@ -15,7 +23,8 @@ class Simulate:
 
     Parameters
     ----------
-    landscape : the demo landscape (50 x 50) if None
+    landscape : None is the demo landscape, that of the environments: 50 x 50 cells of interest with a buffer around
+        them, so that maps have the shape of the buffered grid, `self.landscape.shape`
     weather : one Weather, or a bank of equally likely ones; `fire_season()` if None
     seed : of the fires; run k of `run_many_simulations` starts the same fires every time it is called
     """
@@ -26,9 +35,9 @@ class Simulate:
         weather: Weather | Sequence[Weather] | None = None,
         seed: int = 0,
     ) -> None:
-        self.landscape = Landscape.demo(50, 50) if landscape is None else landscape
         bank = fire_season() if weather is None else weather
         self.weather: tuple[Weather, ...] = (bank,) if isinstance(bank, Weather) else tuple(bank)
+        self.landscape = demo_landscape(weathers=self.weather) if landscape is None else landscape
         self.seed = seed
         self._workers = 1
         self._world = make_world(self.landscape, self.weather)

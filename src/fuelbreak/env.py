@@ -597,8 +597,8 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
                 workers.close()
         finally:
             if memory is not None:
-                memory.close()
                 memory.unlink()
+                memory.close()
 
 
 def demo_env(size: int = 50, **kwargs: Any) -> FireEnv:

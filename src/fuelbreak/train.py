@@ -80,7 +80,7 @@ class TrainConfig(BaseModel):
     fire_simulation_max_duration: float = Field(60.0, gt=0, description="minutes each fire may spread")
     fire_bank_size: int = Field(2000, ge=1, description="training fires that episodes sample from")
     planning_simulations: int = Field(500, ge=1, description="fires every method plans on in the end")
-    validation_simulations: int = Field(500, ge=1, description="fires that choose the best weights")
+    validation_simulations: int = Field(4000, ge=1, description="fires that choose the best weights")
     heldout_simulations: int = Field(2000, ge=1, description="fires that judge in the end")
 
     num_episodes: int = Field(80, ge=0, description="episodes to train on, all environments together")

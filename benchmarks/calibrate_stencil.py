@@ -1,9 +1,9 @@
 """Make src/fuelbreak/stencil_calibration.csv: what a 16-direction grid must be told so that it burns an ellipse.
 
-A fire on a homogeneous grid burns the convex hull of `step / minutes(step)`: a closed form, so no fire is simulated here.
-For each length-to-width and each angle between heading and grid the head rate and the eccentricity are changed until the
-hull has the ellipse's area and differs least from it. The table holds the logarithms of the two changes;
-`spread.cell_fields` applies `STRENGTH` of them.
+A fire on a homogeneous grid burns the convex hull of `step / minutes(step)`: a closed form, so no fire is simulated
+here. For each length-to-width and each angle between heading and grid the head rate and the eccentricity are changed
+until the hull has the ellipse's area and differs least from it. The table holds the logarithms of the two changes;
+`spread.calibrated` applies `STRENGTH` of them.
 
     python benchmarks/calibrate_stencil.py [--check]
 """

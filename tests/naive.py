@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def crossed_cells(step: tuple[int, int]) -> tuple[list[tuple[int, int, Fraction]
                     cuts.add(t)
     ordered = sorted(cuts)
     cells, corners = [], []
-    for start, end in zip(ordered, ordered[1:], strict=False):
+    for start, end in pairwise(ordered):
         middle = (start + end) / 2
         cells.append((round_half(row * middle), round_half(col * middle), end - start))
     for t in ordered[1:-1]:

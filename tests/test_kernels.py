@@ -147,7 +147,7 @@ def test_a_diagonal_break_one_cell_thick_seals():
 def test_repair_is_a_fresh_solve_bit_for_bit(seed):
     """Breaks placed one after another, ignition cells among them: arrival, parent and loss after each."""
     rng = np.random.default_rng(seed)
-    world, fields, shut = random_world(rng, size=(16, 18), closed_share=0.05)
+    world, _, shut = random_world(rng, size=(16, 18), closed_share=0.05)
     closed, open_dirs = world.closed.copy(), world.open_dirs.copy()
     scratch = _kernels.make_scratch(len(world.value), None if seed % 4 else 40)
     free = np.argwhere(~(shut[0] | shut[1]))

@@ -103,8 +103,8 @@ class TrainConfig(BaseModel):
     demo_fraction: float = Field(0.25, ge=0, le=1, description="share of each batch that is demonstrations")
     margin_weight: float = Field(1.0, ge=0, description="weight of the loss that pulls toward demonstrations")
     network_width: int = Field(24, ge=4, le=256, description="channels of the network's hidden layers, a multiple of 4")
-    validation_frequency: int = Field(2, ge=1, description="rounds of episodes between validations")
-    checkpoint_frequency: int = Field(4, ge=1, description="rounds of episodes between checkpoints")
+    validation_frequency: int = Field(4, ge=1, description="rounds of episodes between validations")
+    checkpoint_frequency: int = Field(10, ge=1, description="rounds of episodes between checkpoints")
     seed: int = Field(0, ge=0, lt=2**32)
     output_dir: str = Field("runs", description="folder in which the run's own folder is made")
 

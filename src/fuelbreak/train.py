@@ -477,7 +477,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 ),
             )
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
-                _checkpoint(agent, folder, replay, rng, current + 1, best, placed, seconds_before + seconds)
+                kept = None if current + 1 == rounds else replay  # the memory is most of the file
+                _checkpoint(agent, folder, kept, rng, current + 1, best, placed, seconds_before + seconds)
         core_use = cores.use()
     say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
     seconds = max(core_use.seconds, 1e-9)
@@ -527,7 +528,7 @@ def _run_folder(config: TrainConfig) -> Path:
 
 def write_resolved(folder: Path, settings: dict[str, Any]) -> None:
     """Write config.json: every setting as it was resolved, with the versions that ran it."""
-    packages = ("fuelbreak", "numpy", "numba", "gymnasium")
+    packages = ["fuelbreak", "numpy", "numba", "gymnasium", *(["torch"] if find_spec("torch") else [])]
     versions = {name: version(name) for name in packages} | {"python": platform.python_version()}
     text = json.dumps({"settings": settings, "versions": versions}, indent=2)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
@@ -556,18 +557,21 @@ def _write_metrics(folder: Path, row: tuple[float, ...]) -> None:
 def _checkpoint(
     agent: DQN,
     folder: Path,
-    replay: Replay,
+    replay: Replay | None,
     rng: np.random.Generator,
     current: int,
     best: float,
     placed: npt.NDArray[np.int64],
     seconds: float,
 ) -> None:
-    """Write all that a resumed run needs: weights, replay, dice, and the actions of an unfinished round."""
+    """Write all that a resumed run needs: weights, replay, dice, and the actions of an unfinished round.
+
+    `replay` is None when training is over: nothing more is learned from it.
+    """
     agent.save(
         folder / "checkpoint.pt",
         {
-            "replay": replay.state_dict(),
+            "replay": {} if replay is None else replay.state_dict(),
             "rng": json.dumps(rng.bit_generator.state),
             "round": current,
             "best": float(best),

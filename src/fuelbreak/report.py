@@ -183,8 +183,8 @@ def _hillshade(landscape: Landscape) -> F4:
 def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: str) -> Figure:
     """Burn probability before and after, one color scale, the plan's breaks in the second.
 
-    Color says probability wherever it is above 2 % of the largest; the relief dims it by a quarter at most. Below,
-    where hardly anything burns, the bare relief shows.
+    Color says probability wherever it is above 2 % of the largest; the relief dims it by 15 % at most. Below, where
+    hardly anything burns, the bare relief shows.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
@@ -196,8 +196,8 @@ def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: 
     axes = figure.subplots(1, 2, sharey=True)
     km = landscape.cell_size_m / 1000
     extent = (0, cols * km, 0, rows * km)
-    relief = 0.75 + 0.25 * _hillshade(landscape)[..., None]
-    bare_ground = np.repeat(1.6 * relief - 0.6, 3, axis=2)  # 0.6 to 1, gray
+    relief = 0.85 + 0.15 * _hillshade(landscape)[..., None]
+    bare_ground = np.repeat(2.6 * relief - 1.6, 3, axis=2)  # 0.6 to 1, gray
     fire = LinearSegmentedColormap.from_list(
         "fire", [(1, 0.95, 0.6), (1, 0.78, 0.25), (0.96, 0.45, 0.1), (0.8, 0.1, 0.1), (0.45, 0, 0.2)], N=300
     )

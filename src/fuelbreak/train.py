@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -477,8 +477,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 ),
             )
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
-                kept = None if current + 1 == rounds else replay  # the memory is most of the file
-                _checkpoint(agent, folder, kept, rng, current + 1, best, placed, seconds_before + seconds)
+                _checkpoint(agent, folder, replay, rng, current + 1, best, placed, seconds_before + seconds)
         core_use = cores.use()
     say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
     seconds = max(core_use.seconds, 1e-9)
@@ -528,8 +527,10 @@ def _run_folder(config: TrainConfig) -> Path:
 
 def write_resolved(folder: Path, settings: dict[str, Any]) -> None:
     """Write config.json: every setting as it was resolved, with the versions that ran it."""
-    packages = ["fuelbreak", "numpy", "numba", "gymnasium", *(["torch"] if find_spec("torch") else [])]
-    versions = {name: version(name) for name in packages} | {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
+    for name in ("fuelbreak", "numpy", "numba", "gymnasium", "torch"):
+        with suppress(PackageNotFoundError):  # torch is an extra
+            versions[name] = version(name)
     text = json.dumps({"settings": settings, "versions": versions}, indent=2)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
@@ -557,21 +558,18 @@ def _write_metrics(folder: Path, row: tuple[float, ...]) -> None:
 def _checkpoint(
     agent: DQN,
     folder: Path,
-    replay: Replay | None,
+    replay: Replay,
     rng: np.random.Generator,
     current: int,
     best: float,
     placed: npt.NDArray[np.int64],
     seconds: float,
 ) -> None:
-    """Write all that a resumed run needs: weights, replay, dice, and the actions of an unfinished round.
-
-    `replay` is None when training is over: nothing more is learned from it.
-    """
+    """Write all that a resumed run needs: weights, replay, dice, and the actions of an unfinished round."""
     agent.save(
         folder / "checkpoint.pt",
         {
-            "replay": {} if replay is None else replay.state_dict(),
+            "replay": replay.state_dict(),
             "rng": json.dumps(rng.bit_generator.state),
             "round": current,
             "best": float(best),

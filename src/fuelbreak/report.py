@@ -197,7 +197,7 @@ def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: 
     km = landscape.cell_size_m / 1000
     extent = (0, cols * km, 0, rows * km)
     relief = 0.85 + 0.15 * _hillshade(landscape)[..., None]
-    bare_ground = np.repeat(2.6 * relief - 1.6, 3, axis=2)  # 0.6 to 1, gray
+    bare_ground = np.repeat(2 * relief - 1, 3, axis=2)  # 0.7 to 1, gray
     fire = LinearSegmentedColormap.from_list(
         "fire", [(1, 0.95, 0.6), (1, 0.78, 0.25), (0.96, 0.45, 0.1), (0.8, 0.1, 0.1), (0.45, 0, 0.2)], N=300
     )

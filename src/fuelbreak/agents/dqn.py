@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -313,18 +312,19 @@ class DQN:
             "optimizer": self._optimizer.state_dict(),
             "extra": _mapped(extra or {}, np.ndarray, lambda array: torch.from_numpy(array.copy())),
         }
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+            file = temporary.open("wb")
         except OSError as error:
             raise InputError(
                 f"{path}: cannot write the agent here ({error.strerror}); choose another folder"
             ) from error
         try:
-            with os.fdopen(handle, "wb") as file:
+            with file:
                 torch.save(state, file)
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink()
             raise
 
     @classmethod

@@ -18,6 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names
+from fuelbreak.errors import InputError
+from fuelbreak.evaluate import evaluate
 from fuelbreak.landscape import LAYERS, Landscape
 from fuelbreak.parallel import available_cores, run_threads
 from fuelbreak.scenarios import Fires, Weather
@@ -274,6 +276,10 @@ def test_flaw_6_weights_are_chosen_on_validation_fires_and_judged_on_others(trai
     assert not pairs["validate"] & pairs["heldout"]
     assert trained.scores.fires_digest == trained.heldout.digest
     assert trained.plan.chosen_on[1] == "train:0"
+    assert trained.plan.chosen_on[3] == "validate:0"
+    validation = Fires.draw(trained.landscape, 9, 0, purpose="validate")
+    with pytest.raises(InputError, match="chosen on these fires"):
+        evaluate({"agent": trained.plan}, trained.landscape, validation)
     # The kept weights are those of the best validation that was seen.
     rows = (trained.folder / "metrics.csv").read_text().splitlines()
     column = rows[0].split(",").index("loss_avoided_validation")

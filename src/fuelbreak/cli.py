@@ -631,11 +631,12 @@ def train(
         return
     print(_heading(result.landscape, resolved.fire_simulation_max_duration))
     print("\n".join(report.score_lines(result.scores)))
-    cores = ", ".join(f"{share:.0%}" for share in result.core_use.per_core)
-    print(
-        f"training: {result.steps_per_second:,.0f} environment steps/s, {result.fires_per_second:,.0f} fires/s; "
-        f"cores busy {result.core_use.busy_share:.0%} (each: {cores})"
-    )
+    if result.steps_per_second:  # nothing was trained where a finished run is resumed
+        cores = ", ".join(f"{share:.0%}" for share in result.core_use.per_core)
+        print(
+            f"training: {result.steps_per_second:,.0f} environment steps/s, {result.fires_per_second:,.0f} fires/s; "
+            f"cores busy {result.core_use.busy_share:.0%} (each: {cores})"
+        )
     print(f"run folder: {result.folder}")
 
 

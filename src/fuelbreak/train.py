@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -387,7 +387,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             for i in range(-(-config.demonstration_episodes // n_envs)):
                 obs, info = env.reset(seed=config.seed * 10**6 + i * n_envs)
                 for step in range(env.budget):
-                    say("demonstrate", (i + step / env.budget) * n_envs / config.demonstration_episodes, "")
+                    done = (i + step / env.budget) * n_envs / config.demonstration_episodes
+                    say("demonstrate", min(done, 1.0), "")
                     mask = info["action_mask"].astype(bool)
                     downstream = obs[:, prior].reshape(n_envs, -1)
                     actions = np.where(mask, downstream, -1.0).argmax(axis=1)
@@ -483,6 +484,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     seconds = max(core_use.seconds, 1e-9)
     best_agent, _ = DQN.load(folder / "agent.pt", threads=threads)
     plan = agent_plan(best_agent, landscape, planning, config.budget)
+    # The weights were chosen on the validation fires, so those must not judge the plan either.
+    plan = replace(plan, chosen_on=(*plan.chosen_on, validation.digest, validation.origin))
     best_agent.close()
     plans = {
         name: rule(landscape, planning, config.budget, seed=config.seed) for name, rule in planners.PLANNERS.items()

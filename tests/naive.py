@@ -8,12 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
-STEPS = [
-    (row, col)
-    for row in range(-2, 3)
-    for col in range(-2, 3)
-    if sorted((abs(row), abs(col))) in ([0, 1], [1, 1], [1, 2])
-]
+# The moves of each stencil, as how many rows and columns they span.
+SPANS = {8: ([0, 1], [1, 1])}
+SPANS[16] = (*SPANS[8], [1, 2])
+SPANS[32] = (*SPANS[16], [1, 3], [2, 3])
+STEPS = {
+    stencil: [(row, col) for row in range(-3, 4) for col in range(-3, 4) if sorted((abs(row), abs(col))) in spans]
+    for stencil, spans in SPANS.items()
+}
 
 
 def crossed_cells(step: tuple[int, int]) -> tuple[list[tuple[int, int, Fraction]], list[tuple[tuple[int, int], ...]]]:
@@ -23,7 +25,7 @@ def crossed_cells(step: tuple[int, int]) -> tuple[list[tuple[int, int, Fraction]
     half = Fraction(1, 2)
     cuts = {Fraction(0), Fraction(1)}
     for extent in (row, col):
-        for line in range(-3, 3):
+        for line in range(-4, 4):
             if extent:
                 t = (line + half) / Fraction(extent)
                 if 0 < t < 1:
@@ -46,13 +48,14 @@ def round_half(x: Fraction) -> int:
     return int((x + Fraction(1, 2)).__floor__())
 
 
-GEOMETRY = {step: crossed_cells(step) for step in STEPS}
+GEOMETRY = {step: crossed_cells(step) for step in STEPS[32]}
 
 
-def neighbors(closed: np.ndarray, row: int, col: int):
-    """Open edges out of a cell: (row, col, crossed cells) for each neighbor that fire can reach in one step."""
+def neighbors(closed: np.ndarray, row: int, col: int, stencil: int):
+    """Open edges out of a cell: (step, row, col, crossed cells) for each neighbor that fire can reach in one step."""
     rows, cols = closed.shape
-    for step, (cells, corners) in GEOMETRY.items():
+    for step in STEPS[stencil]:
+        cells, corners = GEOMETRY[step]
         r, c = row + step[0], col + step[1]
         if not (0 <= r < rows and 0 <= c < cols):
             continue
@@ -64,34 +67,54 @@ def neighbors(closed: np.ndarray, row: int, col: int):
 
 
 def edge_minutes(field: np.ndarray, step: tuple[int, int], crossed: list) -> np.float32:
-    """Line integral of slowness A - B.d over the crossed cells, in the product's float32 order."""
-    quarters = []
-    for row, col, share in crossed:
-        quarters += [field[row, col]] * int(share * 4)
-    assert len(quarters) == 4
-    a, b, c, d = quarters
-    total = (a + b) + (c + d) if max(map(abs, step)) == 2 else (a + a) + (d + d)
-    length = np.float32(np.hypot(*step) / 4)
-    east, north = np.float32(step[1] / 4), np.float32(-step[0] / 4)
+    """Line integral of slowness A - B.d over the crossed cells, in the product's float32 order: from the ends inward."""
+    total = np.zeros(3, np.float32)
+    for i in range(len(crossed) // 2):
+        (row, col, share), (row2, col2, share2) = crossed[i], crossed[-1 - i]
+        assert share == share2
+        total = total + np.float32(float(share)) * (field[row, col] + field[row2, col2])
+    length = np.float32(np.hypot(*step))
+    east, north = np.float32(step[1]), np.float32(-step[0])
     return np.float32(np.float32(total[0] * length - total[1] * east) - total[2] * north)
 
 
+def travel(minutes: list[np.float32], period_min: np.float32, start: np.float32) -> np.float32:
+    """When one who leaves at `start` arrives, if the whole way takes minutes[p] at the pace of period p."""
+    time, left = start, np.float32(1)
+    for p, whole in enumerate(minutes):
+        end = np.float32(p + 1) * period_min if p + 1 < len(minutes) else np.float32(np.inf)
+        if time >= end:
+            continue
+        if np.isfinite(whole):
+            if time + left * whole <= end:
+                return np.float32(time + left * whole)
+            left = max(np.float32(left - (end - time) / whole), np.float32(0))
+        time = end
+    return np.float32(np.inf)
+
+
 def arrival_times(
-    field: np.ndarray, closed: np.ndarray, ignition: tuple[int, int], duration: float, treated_ignition: bool = False
+    fields: list[np.ndarray],
+    closed: list[np.ndarray],
+    ignition: tuple[int, int],
+    duration: float,
+    stencil: int = 16,
+    period_min: float = np.inf,
 ) -> np.ndarray:
-    """Dijkstra over the grid: field (H, W, 3) f4 slowness, closed (H, W) bool, minutes (H, W) f4."""
-    closed = closed.copy()
-    if treated_ignition:
-        closed[ignition] = False
-    arrival = np.full(closed.shape, np.inf, np.float32)
+    """Dijkstra over the grid: for each period fields (H, W, 3) f4 and closed cells (H, W) bool; minutes (H, W) f4."""
+    arrival = np.full(closed[0].shape, np.inf, np.float32)
     arrival[ignition] = 0
     queue = [(np.float32(0), ignition)]
     while queue:
         time, (row, col) = heapq.heappop(queue)
         if time > arrival[row, col]:
             continue
-        for step, r, c, crossed in neighbors(closed, row, col):
-            new = np.float32(time + edge_minutes(field, step, crossed))
+        minutes: dict[tuple[int, int], list[np.float32]] = {}
+        for p, (field, shut) in enumerate(zip(fields, closed, strict=True)):
+            for step, r, c, crossed in neighbors(shut, row, col, stencil):
+                minutes.setdefault((r, c), [np.float32(np.inf)] * len(fields))[p] = edge_minutes(field, step, crossed)
+        for (r, c), by_period in minutes.items():
+            new = travel(by_period, np.float32(period_min), time)
             if new <= duration and new < arrival[r, c]:
                 arrival[r, c] = new
                 heapq.heappush(queue, (new, (r, c)))

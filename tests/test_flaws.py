@@ -23,7 +23,7 @@ from fuelbreak.evaluate import evaluate
 from fuelbreak.landscape import LAYERS, Landscape
 from fuelbreak.parallel import available_cores, run_threads
 from fuelbreak.scenarios import Fires, Weather
-from fuelbreak.spread import Ensemble, make_world, spread
+from fuelbreak.spread import Ensemble, Fields, spread
 from fuelbreak.train import Interrupted, TrainConfig, TrainResult, make_config, open_landscape, train
 
 CONFIG = {
@@ -431,13 +431,13 @@ def test_flaw_9_compiled_fire_lets_other_threads_run():
     """There: threads around code that held Python's lock: a hundred threads on one core."""
     land = Landscape.from_arrays(fuel_model=np.full((160, 160), 102, np.int16))
     fires = Fires.draw(land, 250, 0, duration_min=1e4)
-    world = make_world(land, fires.weather)
-    spread(land, fires.take(np.arange(2)), workers=1, world=world)
+    fields = Fields(land, fires.weather)
+    spread(land, fires.take(np.arange(2)), workers=1, fields=fields)
     took: list[float] = []
 
     def burn() -> None:
         began = time.perf_counter()
-        spread(land, fires, workers=1, world=world)  # one kernel call, but for a little before and after
+        spread(land, fires, workers=1, fields=fields)  # one kernel call, but for a little before and after
         took.append(time.perf_counter() - began)
 
     thread = threading.Thread(target=burn)

@@ -1,6 +1,8 @@
-"""The spread kernels against their slow twins: equal bits on random landscapes, no leaks, exact repair."""
+"""The spread kernels against their slow twins: equal bits on random landscapes, no leaks, exact repair, exact gains."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import naive
 import numpy as np
@@ -10,204 +12,429 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from fuelbreak import _kernels
-from fuelbreak._kernels import PAD
+from fuelbreak._kernels import ALTERED, CLOSED, PAD, TREATED
+from fuelbreak.spread import build_world
 
 SIZE = (12, 14)
+PERIOD_MIN = 6.0
+PERIODS = 4
+# What Numba compiles apart: stencil, weather by the hour, cells that treatments alter, firebreaks that may not hold.
+VARIANTS = [
+    (16, False, False, False),
+    (16, False, False, True),
+    (16, False, True, True),
+    (16, True, False, False),
+    (16, True, True, True),
+    (8, False, False, False),
+    (8, True, True, True),
+    (32, False, False, False),
+    (32, True, True, True),
+]
 
 
-def padded(array: np.ndarray, fill: float) -> np.ndarray:
-    return np.pad(array, [(PAD, PAD), (PAD, PAD)] + [(0, 0)] * (array.ndim - 2), constant_values=fill)
-
-
-def random_world(rng: np.random.Generator, size=SIZE, weathers=2, closed_share=0.1):
-    """A landscape of correlated rates with K weathers, some cells closed in all and a few in one weather only."""
-    rows, cols = size
-    fields = np.zeros((weathers, rows, cols, 4), np.float32)
-    shut = np.zeros((weathers, rows, cols), bool)
+def random_fields(rng, size, weathers, closed_share):
+    """Fields (K, H, W, 3) of rough ellipses; some cells closed in all weathers and a few in one only."""
+    fields = np.zeros((weathers, *size, 3), np.float32)
     always = rng.random(size) < closed_share
     for k in range(weathers):
-        rate = np.exp(rng.normal(-1.5, 0.7, size))
+        rate = np.exp(rng.normal(-1.2, 0.8, size))
         lw = rng.uniform(1, 5, size)
         e = np.sqrt(lw**2 - 1) / lw
         heading = rng.uniform(0, 2 * np.pi)
         a = 1 / (rate * (1 - e))
-        fields[k, ..., 0], fields[k, ..., 1], fields[k, ..., 2] = a, a * e * np.sin(heading), a * e * np.cos(heading)
-        shut[k] = always | (rng.random(size) < 0.04)
-    closed = np.stack([padded(np.where(s, 2, 0).astype(np.uint8), 2) for s in shut])
-    full_rows, width = closed.shape[1:]
-    closed = closed.reshape(weathers, -1)
-    open_dirs = np.zeros(closed.shape, np.uint32)
-    for k in range(weathers):
-        _kernels.all_open_bits(closed[k], open_dirs[k], full_rows, width)
-    value = padded(rng.integers(0, 8, size).astype(np.float64), 0).ravel()
-    marks = padded(np.zeros(size, np.uint8), 0).ravel()
-    spread = np.stack([padded(f, 0) for f in fields]).reshape(weathers, -1, 4)
-    world = _kernels.World(
-        spread,
-        np.full(weathers, 0.7, np.float32),
-        np.arange(weathers, dtype=np.int32),
-        closed,
-        open_dirs,
-        value,
-        marks,
-        width,
-    )
-    return world, fields, shut
+        fields[k] = np.stack([a, a * e * np.sin(heading), a * e * np.cos(heading)], axis=-1)
+        fields[k][always | (rng.random(size) < 0.04)] = (np.inf, 0, 0)
+    return fields
 
 
-def flat(world, row: int, col: int) -> int:
-    return (row + PAD) * world.width + col + PAD
+@dataclass
+class Case:
+    """A random world with its fires, and the naive view of it."""
+
+    world: _kernels.World
+    burning: _kernels.Burning
+    fields: np.ndarray
+    altered: np.ndarray | None
+    size: tuple[int, int]
+    stencil: int
+
+    def flat(self, row, col):
+        return int(row + PAD) * self.world.width + int(col) + PAD
+
+    def unpadded(self, array):
+        return array[: len(self.world.value)].reshape(-1, self.world.width)[PAD:-PAD, PAD:-PAD]
+
+    def position(self, cell):
+        return cell // self.world.width - PAD, cell % self.world.width - PAD
+
+    def as_seen_by(self, fire, codes):
+        """Fields and closed cells of each period as the twin needs them, for one fire under codes (H, W)."""
+        ignition = self.position(int(self.burning.ignition[fire]))
+        fields, closed = [], []
+        weathers = [self.burning.weather[fire]] if self.burning.series is None else self.burning.series[fire]
+        for weather in weathers:
+            field = self.fields[weather].copy()
+            shut = np.zeros(self.size, bool)
+            for row, col in np.argwhere(codes):
+                if (row, col) == ignition:
+                    continue
+                if codes[row, col] == ALTERED:
+                    field[row, col] = self.altered[weather, row, col]
+                elif self.burning.holds is None or holds(self.burning, fire, self.flat(row, col)):
+                    shut[row, col] = True
+            fields.append(field)
+            closed.append(shut | np.isinf(field[..., 0]))
+        return fields, closed, ignition
 
 
-def unpadded(world, array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1, world.width)[PAD:-PAD, PAD:-PAD]
+def holds(burning, fire, cell):
+    bit = int(burning.place[cell])
+    return bool(burning.holds[fire, bit // 8] >> (bit % 8) & 1)
 
 
-def fresh(world, closed, open_dirs, ignition, weather, duration, pool=None):
+def random_case(
+    rng, stencil=16, hourly=False, alters=False, may_fail=False, size=SIZE, fires=1, weathers=2, closed_share=0.1,
+    duration=None, ignitions=None,
+):  # fmt: skip
+    fields = random_fields(rng, size, weathers, closed_share)
+    altered = random_fields(rng, size, weathers, closed_share) if alters else None
+    value = rng.integers(0, 8, size).astype(np.float64)
+    world = build_world(
+        list(fields), value, np.zeros(size, np.uint8), stencil=stencil, altered=None if altered is None else list(altered),
+        bucket_min=[0.7] * weathers,
+    )  # fmt: skip
+    weather = rng.integers(weathers, size=(fires, PERIODS if hourly else 1)).astype(np.int32)
+    if ignitions is None:
+        ignitions = []
+        for first in weather[:, 0]:
+            spreading = np.argwhere(np.isfinite(fields[first, ..., 0]))
+            ignitions.append(spreading[rng.integers(len(spreading))])
+    durations = rng.choice([15.0, 22.0, 60.0, np.inf], fires) if duration is None else np.full(fires, duration)
     cells = len(world.value)
-    arrival, parent = np.full(cells, np.inf, np.float32), np.full(cells, -1, np.int8)
-    scratch = _kernels.make_scratch(cells, pool)
-    n, _ = _kernels.solve_one(
-        world, closed[weather], open_dirs[weather], ignition, weather, np.float32(duration), arrival, parent, scratch
+    ignitions = np.array([(row + PAD) * world.width + col + PAD for row, col in ignitions], np.int32)
+    burning = _kernels.Burning(
+        ignitions,
+        weather[:, 0].copy(),
+        durations.astype(np.float32),
+        np.arange(fires, dtype=np.int32),
+        weather if hourly else None,
+        np.float32(PERIOD_MIN),
+        np.packbits(rng.random((fires, cells)) < 0.7, axis=1, bitorder="little") if may_fail else None,
+        np.arange(cells, dtype=np.int32) if may_fail else None,
     )
+    return Case(world, burning, fields, altered, size, stencil)
+
+
+def masks(world):
+    return world.codes.copy(), world.open_dirs.copy(), None if world.special is None else world.special.copy()
+
+
+NONE_TREATED = np.empty(0, np.int64)
+
+
+def fresh(case, fire=0, at=None, treated=NONE_TREATED, patience=None, world=None):
+    """Arrival and parent of one fire, solved from nothing."""
+    world = case.world if world is None else world
+    codes, open_dirs, special = masks(world) if at is None else at
+    scratch = _kernels.make_scratch(world, patience)
+    arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
+    n = _kernels.solve_fire(world, codes, open_dirs, special, case.burning, treated, fire, arrival, parent, scratch)
     assert sorted(scratch.touched[:n]) == list(np.flatnonzero(np.isfinite(arrival)))
+    assert ((parent[: len(arrival)] >= 0) == np.isfinite(arrival)).all()
+    clean(scratch)
     return arrival, parent
 
 
+def clean(scratch):
+    """Between calls the working memory is as it was made."""
+    assert (scratch.heads == -1).all() and (scratch.link[:, 1] == _kernels.OUT).all()
+    assert np.isinf(scratch.arrival).all() and (scratch.parent == -1).all() and not scratch.mark.any()
+
+
 def test_direction_tables_are_the_geometry_of_straight_lines():
-    for k, (row, col) in enumerate(_kernels.STEPS):
-        cells, corners = naive.GEOMETRY[(int(row), int(col))]
-        middle = {(r, c) for r, c, _ in cells} - {(0, 0), (row, col)}
-        expected = {tuple(_kernels.MIDDLE_1[k]), tuple(_kernels.MIDDLE_2[k])} - {(0, 0), (row, col)}
-        assert middle == expected
-        assert [share for *_, share in cells] == ([1 / 4] * 4 if k >= 8 else [1 / 2] * 2)
-        assert len(corners) == (1 if 4 <= k < 8 else 0)
-        assert _kernels.QUARTER_LENGTH[k] == np.float32(np.hypot(row, col) / 4)
+    assert {tuple(map(int, step)) for step in _kernels.STEPS} == set(naive.STEPS[32])
+    for stencil in (8, 16, 32):  # each stencil is the first part of the next
+        assert {tuple(map(int, step)) for step in _kernels.STEPS[:stencil]} == set(naive.STEPS[stencil])
+    for k, (row, col) in enumerate(_kernels.STEPS.tolist()):
+        cells, corners = naive.GEOMETRY[(row, col)]
+        between = [(r, c) for r, c, _ in cells[1:-1]]
+        shares = [_kernels.END_SHARE[k], _kernels.NEXT_SHARE[k], _kernels.MIDDLE_SHARE[k]]
+        inward = [cells[i] for i in range(len(cells) // 2)]
+        assert [np.float32(float(share)) for *_, share in inward] == shares[: len(inward)]
+        pairs = [tuple(map(tuple, _kernels.CROSSED[k, 2 * i : 2 * i + 2].tolist())) for i in range(len(between) // 2)]
+        assert pairs == [(between[i], between[-1 - i]) for i in range(len(pairs))]
+        assert {tuple(cell) for cell in _kernels.FLANKS[k].tolist()} == (set(*corners) if corners else {(0, 0)})
+        assert _kernels.LENGTH[k] == np.float32(np.hypot(row, col))
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32), duration=st.sampled_from([5.0, 20.0, 60.0, np.inf]))
-def test_solve_is_its_slow_twin_bit_for_bit(seed, duration):
+@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail"), VARIANTS)
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_solve_is_its_slow_twin_bit_for_bit(stencil, hourly, alters, may_fail, seed):
+    """On random worlds with random treatments in place, the ignition's cell now and then among them."""
     rng = np.random.default_rng(seed)
-    world, fields, shut = random_world(rng)
-    weather = int(rng.integers(2))
-    row, col = (int(i) for i in np.argwhere(~shut[weather])[rng.integers((~shut[weather]).sum())])
-    arrival, parent = fresh(world, world.closed, world.open_dirs, flat(world, row, col), weather, duration)
-    expected = naive.arrival_times(fields[weather], shut[weather], (row, col), duration)
-    np.testing.assert_array_equal(unpadded(world, arrival).view(np.uint32), expected.view(np.uint32))
-    assert (np.isfinite(arrival) == (parent >= 0)).all()
+    case = random_case(rng, stencil, hourly, alters, may_fail, size=(10, 11))
+    at, codes = masks(case.world), np.zeros(case.size, np.uint8)
+    treated = []
+    for row, col in rng.permutation(np.argwhere(np.isfinite(case.fields[0, ..., 0])))[: rng.integers(0, 25)]:
+        shaded = bool(alters and rng.random() < 0.5)
+        codes[row, col] = ALTERED if shaded else TREATED
+        treated.append(case.flat(row, col))
+        _kernels.treat_cell(case.world, *at, treated[-1], shaded)
+    arrival, _ = fresh(case, 0, at, np.array(treated, np.int64))
+    fields, closed, ignition = case.as_seen_by(0, codes)
+    expected = naive.arrival_times(
+        fields, closed, ignition, float(case.burning.duration_min[0]), stencil, PERIOD_MIN if hourly else np.inf
+    )
+    np.testing.assert_array_equal(case.unpadded(arrival).view(np.uint32), expected.view(np.uint32))
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_the_heap_fallback_gives_the_same_bits_and_parents(seed):
-    rng = np.random.default_rng(seed)
-    world, _, shut = random_world(rng, size=(25, 25))
-    row, col = (int(i) for i in np.argwhere(~shut[0])[rng.integers((~shut[0]).sum())])
-    ignition = flat(world, row, col)
-    arrival, parent = fresh(world, world.closed, world.open_dirs, ignition, 0, 100.0)
-    small_arrival, small_parent = fresh(world, world.closed, world.open_dirs, ignition, 0, 100.0, pool=3)
-    np.testing.assert_array_equal(arrival, small_arrival)
-    np.testing.assert_array_equal(parent, small_parent)
+@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail"), VARIANTS)
+def test_the_heap_fallback_and_any_bucket_width_give_the_same_bits_and_parents(stencil, hourly, alters, may_fail):
+    for seed in range(20):
+        case = random_case(np.random.default_rng(seed), stencil, hourly, alters, may_fail, size=(25, 25))
+        arrival, parent = fresh(case)
+        for other in (
+            fresh(case, patience=3),
+            *(
+                fresh(case, world=case.world._replace(bucket_min=np.full(2, width, np.float32)))
+                for width in (0.003, 30.0, 1e6)
+            ),
+        ):
+            np.testing.assert_array_equal(other[0], arrival)
+            np.testing.assert_array_equal(other[1], parent)
 
 
-def test_the_bucket_width_does_not_change_a_bit():
-    rng = np.random.default_rng(3)
-    world, _, shut = random_world(rng, size=(30, 30))
-    row, col = (int(i) for i in np.argwhere(~shut[0])[5])
-    results = []
-    for width in (0.003, 0.3, 30.0, 1e6):
-        narrow = world._replace(bucket_min=np.full(2, width, np.float32))
-        results.append(fresh(narrow, world.closed, world.open_dirs, flat(world, row, col), 0, 200.0))
-    for arrival, parent in results[1:]:
-        np.testing.assert_array_equal(arrival, results[0][0])
-        np.testing.assert_array_equal(parent, results[0][1])
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_no_leaks_the_burned_set_at_infinite_time_is_the_four_connected_component(stencil):
+    """1500 random landscapes of each stencil, breaks drawn by treatment and by fuel alike."""
+    for seed in range(1500):
+        rng = np.random.default_rng(seed)
+        case = random_case(rng, stencil, size=(22, 25), weathers=1, closed_share=rng.uniform(0.1, 0.5), duration=np.inf)
+        at = masks(case.world)
+        spreading = np.isfinite(case.fields[0, ..., 0])
+        broken = spreading & (rng.random(case.size) < rng.uniform(0, 0.3))
+        ignition = case.position(int(case.burning.ignition[0]))
+        broken[ignition] = False
+        for row, col in np.argwhere(broken):
+            _kernels.treat_cell(case.world, *at, case.flat(row, col), False)
+        arrival, _ = fresh(case, 0, at)
+        labels, _ = ndimage.label(spreading & ~broken)
+        np.testing.assert_array_equal(np.isfinite(case.unpadded(arrival)), labels == labels[ignition])
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_no_leaks_the_burned_set_at_infinite_time_is_the_four_connected_component(seed):
-    rng = np.random.default_rng(seed)
-    world, _, shut = random_world(rng, size=(30, 33), weathers=1, closed_share=rng.uniform(0.2, 0.5))
-    row, col = (int(i) for i in np.argwhere(~shut[0])[rng.integers((~shut[0]).sum())])
-    arrival, _ = fresh(world, world.closed, world.open_dirs, flat(world, row, col), 0, np.inf)
-    labels, _ = ndimage.label(~shut[0])
-    np.testing.assert_array_equal(np.isfinite(unpadded(world, arrival)), labels == labels[row, col])
-
-
-def test_a_diagonal_break_one_cell_thick_seals():
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_a_diagonal_break_one_cell_thick_seals(stencil):
     rng = np.random.default_rng(0)
-    world, _, _ = random_world(rng, size=(20, 20), weathers=1, closed_share=0.0)
-    closed = padded(np.where(np.eye(20, dtype=bool), 2, 0).astype(np.uint8), 2).reshape(1, -1)
-    open_dirs = np.zeros(closed.shape, np.uint32)
-    _kernels.all_open_bits(closed[0], open_dirs[0], 24, world.width)
-    arrival, _ = fresh(world, closed, open_dirs, flat(world, 3, 15), 0, np.inf)
-    np.testing.assert_array_equal(np.isfinite(unpadded(world, arrival)), np.triu(np.ones((20, 20), bool), 1))
+    fields = random_fields(rng, (20, 20), 1, 0.0)
+    fields[0][np.isinf(fields[0, ..., 0])] = (1.0, 0.0, 0.0)
+    case = random_case(rng, stencil, size=(20, 20), weathers=1, closed_share=0.0, duration=np.inf, ignitions=[(3, 15)])
+    world = build_world(list(fields), np.ones((20, 20)), np.zeros((20, 20), np.uint8), stencil=stencil)
+    at = masks(world)
+    for i in range(20):
+        _kernels.treat_cell(world, *at, case.flat(i, i), False)
+    arrival, _ = fresh(case, 0, at, world=world)
+    np.testing.assert_array_equal(np.isfinite(case.unpadded(arrival)), np.triu(np.ones((20, 20), bool), 1))
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_repair_is_a_fresh_solve_bit_for_bit(seed):
-    """Breaks placed one after another, ignition cells among them: arrival, parent and loss after each."""
-    rng = np.random.default_rng(seed)
-    world, _, shut = random_world(rng, size=(16, 18), closed_share=0.05)
-    closed, open_dirs = world.closed.copy(), world.open_dirs.copy()
-    scratch = _kernels.make_scratch(len(world.value), None if seed % 4 else 40)
-    free = np.argwhere(~(shut[0] | shut[1]))
-    fires = []
-    for row, col in free[rng.choice(len(free), 6, replace=False)]:
-        weather = int(rng.integers(2))
-        duration = float(rng.choice([15.0, 60.0, np.inf]))
-        ignition = flat(world, int(row), int(col))
-        arrival, parent = fresh(world, closed, open_dirs, ignition, weather, duration)
-        fires.append([ignition, weather, np.float32(duration), arrival, parent, _kernels.loss_of(world.value, arrival)])
-    order = [fires[0][0], *(flat(world, int(r), int(c)) for r, c in free[rng.choice(len(free), 40, replace=False)])]
-    for cell in dict.fromkeys(order):
-        for k in range(2):
-            _kernels.close_cell(closed[k], open_dirs[k], cell, world.width)
-        for fire in fires:
-            ignition, weather, duration, arrival, parent, loss = fire
-            avoided, _ = _kernels.repair_one(
-                world, closed[weather], open_dirs[weather], ignition, weather, duration, cell, arrival, parent, scratch
-            )
-            fire[5] = loss - avoided
-            new_arrival, new_parent = fresh(world, closed, open_dirs, ignition, weather, duration)
-            np.testing.assert_array_equal(arrival, new_arrival)
-            np.testing.assert_array_equal(parent, new_parent)
-            assert fire[5] == _kernels.loss_of(world.value, new_arrival)
-    for k in range(2):  # the masks kept step by step are those made from nothing
-        rebuilt = np.zeros_like(open_dirs[k])
-        _kernels.all_open_bits(closed[k], rebuilt, closed.shape[1] // world.width, world.width)
-        np.testing.assert_array_equal(rebuilt, open_dirs[k])
+def as_episode(case):
+    """The fires of a case as one episode: its masks (1, G, C), its states, its fires (1, S)."""
+    world, n = case.world, len(case.burning.ignition)
+    empty = _kernels.States(
+        np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.int8), np.zeros(n, np.int64),
+        np.zeros(n, np.int32), np.zeros((n, 2), np.int32),
+    )  # fmt: skip
+    scratch, settled = _kernels.make_scratch(world), np.zeros(n, np.int64)
+    counter, owner = np.zeros(1, np.int64), np.zeros(n, np.int32)
+    cells = _kernels.solve_states(world, case.burning, empty, owner, 0, settled, counter, scratch)
+    bank = empty._replace(cell=cells[0], arrival=cells[1], parent=cells[2])
+    room = len(world.value)
+    states = _kernels.States(
+        np.empty(n * room, np.int32), np.empty(n * room, np.float32), np.empty(n * room, np.int8),
+        np.zeros((1, n), np.int64), np.zeros((1, n), np.int32), np.zeros((1, n, 2), np.int32),
+    )  # fmt: skip
+    _kernels.copy_states(bank, np.arange(n), states, 0, 0, room)
+    at = tuple(None if part is None else part[None].copy() for part in masks(world))
+    burning = case.burning._replace(
+        **{
+            name: getattr(case.burning, name)[None].copy()
+            for name in ("ignition", "weather", "duration_min", "row", "series")
+            if getattr(case.burning, name) is not None
+        }
+    )
+    return at, states, burning
+
+
+def unpacked(case, states, s):
+    """Arrival and parent (C,) of one fire of an episode."""
+    cells = len(case.world.value)
+    arrival, parent = np.full(cells, np.inf, np.float32), np.full(cells, -1, np.int8)
+    some = slice(int(states.start[0, s]), int(states.start[0, s] + states.count[0, s]))
+    assert (np.diff(states.cell[some]) > 0).all()
+    arrival[states.cell[some]], parent[states.cell[some]] = states.arrival[some], states.parent[some]
+    column = states.cell[some] % case.world.width
+    assert states.columns[0, s, 0] <= column.min() and states.columns[0, s, 1] >= column.max()
+    return arrival, parent
+
+
+def fresh_planes(case, states, burning, weight, scratch):
+    planes = np.zeros((1, 1, _kernels.PLANES, len(case.world.value)))
+    _kernels.sum_planes(
+        case.world, burning, states, weight, planes, np.ones(1, np.uint8), np.zeros(1, np.int64), scratch
+    )
+    return planes
+
+
+FIRES, STEPS, SEEDS = 6, 25, 12
+
+
+@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail"), VARIANTS)
+def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail):
+    """Treatments placed one or two at a time, ignition cells among them: times, parents, loss, planes after each.
+
+    9 variants x 12 worlds x 25 treatments x 6 fires: 16,200 repairs.
+    """
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        case = random_case(
+            rng, stencil, hourly, alters, may_fail, size=(14, 16), fires=FIRES, closed_share=0.05, weathers=3
+        )
+        world, at_once = case.world, 1 + seed % 2
+        at, states, burning = as_episode(case)
+        scratch = _kernels.make_scratch(world, None if seed % 4 else 30)
+        weight = rng.integers(1, 5, (1, FIRES)).astype(np.float64)
+        loss, settled = np.empty((1, FIRES)), np.zeros((1, FIRES), np.int64)
+        for s in range(FIRES):
+            loss[0, s] = world.value[np.isfinite(unpacked(case, states, s)[0])].sum()
+        planes = fresh_planes(case, states, burning, weight, scratch)
+        spreading = np.argwhere(np.isfinite(case.fields[..., 0]).any(axis=0))
+        order = [case.flat(row, col) for row, col in rng.permutation(spreading)]
+        order = list(dict.fromkeys([int(case.burning.ignition[0]), *order]))
+        done = np.empty((1, 0), np.int64)
+        for step in range(STEPS):
+            treated = np.array([order[step * at_once : (step + 1) * at_once]], np.int64)
+            shaded = bool(alters and rng.random() < 0.6)
+            _kernels.treat_episodes(world, *at, treated, shaded)
+            done = np.concatenate([done, treated], axis=1)
+            _kernels.repair_states(
+                world, *at, treated, done, burning, states, loss, settled, weight, planes, np.ones(1, np.uint8),
+                np.zeros(1, np.int64), scratch,
+            )  # fmt: skip
+            now = tuple(None if part is None else part[0] for part in at)
+            for s in range(FIRES):
+                arrival, parent = unpacked(case, states, s)
+                new_arrival, new_parent = fresh(case, s, now, done[0])
+                np.testing.assert_array_equal(arrival.view(np.uint32), new_arrival.view(np.uint32))
+                np.testing.assert_array_equal(parent, new_parent[: len(parent)])
+                assert loss[0, s] == world.value[np.isfinite(new_arrival)].sum()
+            clean(scratch)
+        np.testing.assert_array_equal(planes, fresh_planes(case, states, burning, weight, scratch))
+        for g in range(len(world.codes)):  # the masks kept step by step are those made from nothing
+            rebuilt = np.zeros_like(world.open_dirs[g])
+            _kernels.all_open_bits(at[0][0, g], rebuilt, world.offset, world.crossed, world.flanks, world.width)
+            np.testing.assert_array_equal(rebuilt, at[1][0, g])
+
+
+@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail"), VARIANTS)
+def test_gains_are_the_losses_avoided_by_trying_each_unit(stencil, hourly, alters, may_fail):
+    """Units of one and two cells, after some treatments, ignition cells among both; nothing is changed by trying."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        case = random_case(rng, stencil, hourly, alters, may_fail, size=(10, 12), fires=4, closed_share=0.05)
+        world = case.world
+        at, states, burning = as_episode(case)
+        scratch = _kernels.make_scratch(world, 30 if seed == 2 else None)
+        spreading = [
+            case.flat(row, col) for row, col in rng.permutation(np.argwhere(np.isfinite(case.fields[0, ..., 0])))
+        ]
+        done = np.array([[int(case.burning.ignition[1]), *spreading[:6]]], np.int64)
+        weight, loss = rng.integers(1, 5, (1, 4)).astype(np.float64), np.zeros((1, 4))
+        planes, none = np.zeros((1, 1, 7, len(world.value))), np.zeros(1, np.uint8)
+        _kernels.treat_episodes(world, *at, done, False)
+        _kernels.repair_states(
+            world, *at, done, done, burning, states, loss, np.zeros((1, 4), np.int64), weight, planes, none,
+            np.zeros(1, np.int64), scratch,
+        )  # fmt: skip
+        units = np.array([[cell, other] for cell, other in zip(spreading[6:], spreading[7:], strict=False)], np.int64)
+        units[::2, 1] = -1
+        before = [unpacked(case, states, s) for s in range(4)]
+        now = tuple(None if part is None else part[0] for part in at)
+        for shaded in {False, alters}:
+            avoided, bound = np.zeros((1, len(units))), np.zeros((1, len(units)))
+            _kernels.gain_sums(
+                world, *at, units, shaded, done, burning, states, weight, avoided, bound, np.zeros(1, np.int64),
+                np.zeros(1, np.int64), scratch,
+            )  # fmt: skip
+            clean(scratch)
+            expected = np.zeros(len(units))
+            for u, unit in enumerate(units):
+                tried = tuple(None if part is None else part.copy() for part in now)
+                for cell in unit[unit >= 0]:
+                    _kernels.treat_cell(world, *tried, int(cell), shaded)
+                for s in range(4):
+                    arrival, _ = fresh(case, s, tried, np.concatenate([done[0], unit[unit >= 0]]))
+                    was = world.value[np.isfinite(before[s][0])].sum()
+                    expected[u] += weight[0, s] * (was - world.value[np.isfinite(arrival)].sum())
+            np.testing.assert_array_equal(avoided[0], expected)
+            if not shaded:
+                assert (bound >= avoided).all() and (avoided >= 0).all()
+            assert np.abs(avoided).sum() > 0
+        for s in range(4):
+            for one, two in zip(before[s], unpacked(case, states, s), strict=True):
+                np.testing.assert_array_equal(one, two)
 
 
 def test_a_treated_ignition_cell_still_burns_as_if_untreated():
     rng = np.random.default_rng(8)
-    world, fields, shut = random_world(rng, weathers=1, closed_share=0.05)
-    row, col = (int(i) for i in np.argwhere(~shut[0])[30])
-    ignition = flat(world, row, col)
-    closed, open_dirs = world.closed.copy(), world.open_dirs.copy()
-    for cell in (ignition, ignition + 1, ignition - world.width):
-        _kernels.close_cell(closed[0], open_dirs[0], cell, world.width)
-    arrival, _ = fresh(world, closed, open_dirs, ignition, 0, 80.0)
-    treated = unpadded(world, closed[0]) != 0
-    expected = naive.arrival_times(fields[0], treated, (row, col), 80.0, treated_ignition=True)
-    np.testing.assert_array_equal(unpadded(world, arrival), expected)
+    case = random_case(rng, weathers=1, closed_share=0.05, duration=80.0)
+    at, codes = masks(case.world), np.zeros(case.size, np.uint8)
+    row, col = case.position(int(case.burning.ignition[0]))
+    for r, c in ((row, col), (row, col + 1), (row - 1, col)):
+        codes[r, c] = TREATED
+        _kernels.treat_cell(case.world, *at, case.flat(r, c), False)
+    arrival, _ = fresh(case, 0, at)
+    fields, closed, ignition = case.as_seen_by(0, codes)
+    np.testing.assert_array_equal(case.unpadded(arrival), naive.arrival_times(fields, closed, ignition, 80.0))
     assert np.isfinite(arrival).sum() > 1
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_downstream_value_is_its_slow_twin(seed):
-    rng = np.random.default_rng(seed)
-    world, _, shut = random_world(rng, weathers=1)
-    row, col = (int(i) for i in np.argwhere(~shut[0])[rng.integers((~shut[0]).sum())])
-    arrival, parent = fresh(world, world.closed, world.open_dirs, flat(world, row, col), 0, 60.0)
-    planes = np.zeros((_kernels.PLANES, len(arrival)))
-    scratch = _kernels.make_scratch(len(arrival))
-    _kernels.add_planes(world, np.float32(60.0), arrival, parent, 1.0, planes, scratch)
-    grid, codes = unpadded(world, arrival), unpadded(world, parent)
+    case = random_case(np.random.default_rng(seed), weathers=1, duration=60.0)
+    _, states, burning = as_episode(case)
+    planes = fresh_planes(case, states, burning, np.ones((1, 1)), _kernels.make_scratch(case.world))[0, 0]
+    arrival, parent = unpacked(case, states, 0)
+    grid, codes = case.unpadded(arrival), case.unpadded(parent)
     parents = {
         (int(r), int(c)): (int(r - _kernels.STEPS[codes[r, c]][0]), int(c - _kernels.STEPS[codes[r, c]][1]))
         for r, c in np.argwhere(codes >= 0)
         if codes[r, c] != _kernels.IGNITION
     }
-    expected = naive.downstream_value(grid, parents, unpadded(world, world.value), (row, col))
-    np.testing.assert_array_equal(unpadded(world, planes[1]), expected)
-    np.testing.assert_array_equal(unpadded(world, planes[0]), np.isfinite(grid))
+    ignition = case.position(int(case.burning.ignition[0]))
+    expected = naive.downstream_value(grid, parents, case.unpadded(case.world.value), ignition)
+    np.testing.assert_array_equal(case.unpadded(planes[1]), expected)
+    np.testing.assert_array_equal(case.unpadded(planes[0]), np.isfinite(grid))
+
+
+def test_equal_hours_are_constant_weather_and_later_hours_may_be_faster_or_stop_fire():
+    """One period repeated is the constant fire, bit for bit; an hour without spread is waited out."""
+    field = np.zeros((1, 40, 3), np.float32)
+    field[..., 0] = 1.0  # a cell a minute
+    still = np.full((1, 40, 3), np.inf, np.float32)
+    still[..., 1:] = 0
+    fast = field / 4
+    world = build_world([field, still, fast], np.ones((1, 40)), np.zeros((1, 40), np.uint8))
+    series = np.array([[0, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 0]], np.int32)
+    burning = _kernels.Burning(
+        np.full(3, PAD * world.width + PAD, np.int32), series[:, 0].copy(), np.full(3, 22.0, np.float32),
+        np.arange(3, dtype=np.int32), series, np.float32(5.5), None, None,
+    )  # fmt: skip
+    case = Case(world, burning, np.stack([field, still, fast]), None, (1, 40), 16)
+    constant = case.unpadded(fresh(case, 0)[0])[0]
+    np.testing.assert_array_equal(constant[:23], np.arange(23))
+    assert np.isinf(constant[23:]).all()
+    waited = case.unpadded(fresh(case, 1)[0])[0]
+    np.testing.assert_array_equal(waited[:7], [0, 1, 2, 3, 4, 5, 11.5])  # half a cell is left when spread sets in again
+    hurried = case.unpadded(fresh(case, 2)[0])[0]
+    np.testing.assert_array_equal(hurried[5:9], [5, 5.625, 5.875, 6.125])
+    assert CLOSED == 2

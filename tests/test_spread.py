@@ -12,12 +12,20 @@ import psutil
 import pytest
 from scipy import ndimage
 
-from fuelbreak._kernels import PAD, Burning, World, all_open_bits, burn_statistics, make_scratch
+from fuelbreak._kernels import PAD, Burning, burn_statistics, make_scratch
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import Ensemble, cell_fields, expected_fire_length_cells, make_world, settle_buffer, spread
+from fuelbreak.spread import (
+    Ensemble,
+    Fields,
+    build_world,
+    cell_fields,
+    expected_fire_length_cells,
+    settle_buffer,
+    spread,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,40 +76,35 @@ def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
             "length_to_width": everywhere * length_to_width,
         }
     )
-    rows = HOMOGENEOUS + 2 * PAD
-    fields = np.zeros((1, rows, rows, 4), np.float32)
-    fields[..., 0] = np.inf
-    fields[0, PAD:-PAD, PAD:-PAD, :3] = cell_fields(behavior, cell_size)
-    closed = np.pad(np.zeros(shape, np.uint8), PAD, constant_values=2).reshape(1, -1)
-    open_dirs = np.zeros(closed.shape, np.uint32)
-    all_open_bits(closed[0], open_dirs[0], rows, rows)
-    marks = np.pad(np.pad(np.zeros((HOMOGENEOUS - 2,) * 2, np.uint8), 1, constant_values=1), PAD).ravel()
-    world = World(
-        fields.reshape(1, -1, 4),
-        np.ones(1, np.float32),
+    marks = np.pad(np.zeros((HOMOGENEOUS - 2,) * 2, np.uint8), 1, constant_values=1)
+    world = build_world([cell_fields(behavior, cell_size)], np.zeros(shape), marks)
+    middle = (HOMOGENEOUS // 2 + PAD) * world.width + HOMOGENEOUS // 2 + PAD
+    burning = Burning(
+        np.array([middle], np.int32),
         np.zeros(1, np.int32),
-        closed,
-        open_dirs,
-        np.zeros(closed.shape[1]),
-        marks,
-        rows,
+        np.full(1, 180, np.float32),
+        np.zeros(1, np.int32),
+        None,
+        np.float32(60),
+        None,
+        None,
     )
-    middle = (HOMOGENEOUS // 2 + PAD) * rows + HOMOGENEOUS // 2 + PAD
-    burning = Burning(np.array([middle], np.int32), np.zeros(1, np.int32), np.full(1, 180, np.float32))
     burned, settled, reached = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.uint8)
     burn_statistics(
         world,
-        closed,
-        open_dirs,
+        world.codes,
+        world.open_dirs,
+        None,
         burning,
+        np.empty(0, np.int64),
         np.ones(1, np.int64),
-        np.zeros(closed.shape[1], np.int64),
+        np.zeros(len(world.value), np.int64),
         burned,
         np.zeros(1),
         reached,
         settled,
         np.zeros(1, np.int64),
-        make_scratch(closed.shape[1]),
+        make_scratch(world),
     )
     assert not reached[0], "the fire left the grid: the area says nothing"
     # Anderson 1983: the fire starts at the rear focus, so that 2 a = head + back, b = a / LW.
@@ -300,7 +303,7 @@ def nothing_runs(monkeypatch):
     def ran(*_args, **_kwargs):
         raise AssertionError("work began before the input was refused")
 
-    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "make_world", ran)
+    monkeypatch.setattr(Fields, "world", ran)
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -327,7 +330,7 @@ def test_a_plan_of_another_grid_is_refused(land, fires):
 
 def test_other_impossible_calls_are_refused(land, fires):
     with pytest.raises(InputError, match="stencil"):
-        spread(land, fires, stencil=8)
+        spread(land, fires, stencil=12)
     with pytest.raises(InputError, match="workers"):
         spread(land, fires, workers=0)
     with pytest.raises(InputError, match="61 fires are wanted of a bank of 60"):
@@ -335,12 +338,17 @@ def test_other_impossible_calls_are_refused(land, fires):
 
 
 def test_what_cannot_fit_into_memory_is_refused_with_the_figures(land, fires, monkeypatch):
-    room = 31 * 27 * (16 * len(fires.weather) + 5 * 60)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=room))
-    with pytest.raises(InputError, match=r"memory: 60 fires in \d+ weathers on 31 x 27 cells need .* GiB"):
-        Ensemble(land, fires)
-    with pytest.raises(InputError, match="memory: 120 fires"):
-        Ensemble(land, fires, episodes=2)
+    cells, weathers = 31 * 27, len(fires.weather)
+    for room, says in (
+        (cells * weathers * 64, rf"memory: the spread fields of 31 x 27 cells in {weathers} weathers need .* GiB"),
+        (
+            cells * weathers * 64 * 2,
+            r"memory: the burned cells of 400 x 60 fires need .* GiB, .* GiB are free; use fewer",
+        ),
+    ):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda room=room: SimpleNamespace(available=room))
+        with pytest.raises(InputError, match=says):
+            Ensemble(land, fires, episodes=400)
     Ensemble(land, fires, fires_per_episode=20)
 
 
@@ -405,21 +413,21 @@ def test_the_default_buffer_leaves_room_on_a_small_raster():
 # ---- what would corrupt a kernel is refused
 
 
-@pytest.mark.parametrize("cells", [[31 * 27], [-2], [0, 1], [0.5], 3])
+@pytest.mark.parametrize("cells", [[31 * 27], [-2], [0, 1], [0.5], 3, [[[1]]]])
 def test_treating_cells_that_are_not_there_is_refused_and_changes_nothing(land, fires, cells):
     ensemble = Ensemble(land, fires)
     ensemble.reset(0, np.arange(len(fires)))
     before = ensemble.losses()
-    with pytest.raises(InputError, match="treat: give one flat cell"):
+    with pytest.raises(InputError, match="treat: give flat cells"):
         ensemble.treat(np.array(cells))
     np.testing.assert_array_equal(ensemble.losses(), before)
 
 
 def test_a_world_of_another_landscape_or_season_is_refused(land, fires):
     with pytest.raises(InputError, match="another landscape or another bank"):
-        spread(land, fires, world=make_world(Landscape.from_arrays(fuel_model=np.full((5, 5), 1)), fires.weather))
+        spread(land, fires, fields=Fields(Landscape.from_arrays(fuel_model=np.full((5, 5), 1)), fires.weather))
     with pytest.raises(InputError, match="another landscape or another bank"):
-        spread(land, fires, world=make_world(land, (*fires.weather, Weather())))
+        spread(land, fires, fields=Fields(land, (*fires.weather, Weather())))
 
 
 @pytest.mark.parametrize("wanted", [{"episodes": 0}, {"fires_per_episode": 0}, {"fires_per_episode": 61}])

@@ -1,4 +1,4 @@
-"""Every compiled loop of fire spread: solve, repair, planes. Arrays in, arrays out; no dice, no I/O.
+"""Every compiled loop of fire spread: solve, repair, gains, planes. Arrays in, arrays out; no dice, no I/O.
 
 Fire growth is minimum travel time (Finney 2002): `arrival[j] = min_i fl(arrival[i] + edge(i, j))` in float32. With
 positive edges and one edge expression this has a unique fixed point, so any queue, any thread count and an incremental
@@ -7,14 +7,24 @@ one with the lowest direction index is the parent.
 
 Grids are padded by `PAD` closed cells on every side, so no edge needs a bounds check. A cell's spread is three floats
 `(A, Bx, By)`, slowness along the unit vector d = A - B.d in min per cell, x east, y north (see `spread.cell_fields`).
+The minutes of all edges that leave a cell stand side by side (`World.minutes`), made once per weather and shared by all
+fires: settling a cell reads one or two cache lines, which were asked for when the cell was put on the queue.
+
+One source serves every case; Numba compiles it anew for each kind of argument when it first meets it:
+- stencils: the open-direction masks are uint8, uint16 or uint32, for 8, 16 or 32 neighbors;
+- weather: `series` is None where a fire's weather is constant, else the fire's weather in each period;
+- treatment: `special` is None where breaks only close cells, else it marks the edges that cross altered cells.
 
 All kernels that call each other stand in this file: Numba's cache does not see edits of a callee elsewhere.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 
+import llvmlite.ir
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -27,35 +37,70 @@ I1 = npt.NDArray[np.int8]
 I4 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
-U4 = npt.NDArray[np.uint32]
+Bits = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 Int = int | np.integer[Any]
 
-PAD = 2  # the longest edge spans two rows or columns
-DIRECTIONS = 16
+PAD = 3  # the longest edge spans three rows or columns
+STENCILS: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 IGNITION = np.int8(32)
 UNBURNED = np.int8(-1)
 BUCKETS = 1024  # circular; a label further ahead waits in the last bucket and is moved on when met
+PATIENCE = 64  # settled cells for each cell of the grid beyond which the exact heap takes over
+# What a cell is, as bits: cleared by a treatment, not spreading by itself, spreading as the altered fields say.
 TREATED = np.uint8(1)
 CLOSED = np.uint8(2)
+ALTERED = np.uint8(4)
+# Marks: the grid's outermost ring, the area of interest, within PAD of a side where the window ends but not the map.
 EDGE = np.uint8(1)
 INTEREST = np.uint8(2)
+RIM = np.uint8(4)
 
-# (row step, column step) of the 16 directions: 4 sides, 4 corners, 8 knight's moves; row 0 is north.
-SIDES_AND_CORNERS = [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
-KNIGHTS = [(-2, 1), (-1, 2), (1, 2), (2, 1), (2, -1), (1, -2), (-1, -2), (-2, -1)]
-STEPS = np.array(SIDES_AND_CORNERS + KNIGHTS, dtype=np.int64)
-# The two cells that an edge crosses between its ends, as steps. A knight's move crosses four cells for a quarter each;
-# a side or corner move crosses its two ends for a half each, written as the same four quarters.
-KNIGHTS_FIRST = [(-1, 0), (0, 1), (0, 1), (1, 0), (1, 0), (0, -1), (0, -1), (-1, 0)]
-MIDDLE_1 = np.array([(0, 0)] * 8 + KNIGHTS_FIRST, dtype=np.int64)
-MIDDLE_2 = STEPS - MIDDLE_1
-# A quarter of the edge's length and of its eastward and northward parts, in cells.
-QUARTER_LENGTH = (np.hypot(STEPS[:, 0], STEPS[:, 1]) / 4).astype(np.float32)
-QUARTER_EAST = (STEPS[:, 1] / 4).astype(np.float32)
-QUARTER_NORTH = (-STEPS[:, 0] / 4).astype(np.float32)
+# (row step, column step) of the 32 directions, each stencil being the first part of the next: 4 sides, 4 corners,
+# 8 knight's moves, 8 moves of (1, 3) and 8 of (2, 3); row 0 is north.
+STEPS = np.array(
+    [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
+    + [(-2, 1), (-1, 2), (1, 2), (2, 1), (2, -1), (1, -2), (-1, -2), (-2, -1)]
+    + [(-3, 1), (-1, 3), (1, 3), (3, 1), (3, -1), (1, -3), (-1, -3), (-3, -1)]
+    + [(-3, 2), (-2, 3), (2, 3), (3, 2), (3, -2), (2, -3), (-2, -3), (-3, -2)],
+    dtype=np.int64,
+)
 STEP_ROW, STEP_COL = STEPS[:, 0].copy(), STEPS[:, 1].copy()
-MID1_ROW, MID1_COL = MIDDLE_1[:, 0].copy(), MIDDLE_1[:, 1].copy()
-MID2_ROW, MID2_COL = MIDDLE_2[:, 0].copy(), MIDDLE_2[:, 1].copy()
+
+
+def _crossing(row: int, col: int) -> tuple[list[tuple[int, int]], list[float], list[tuple[int, int]]]:
+    """What the straight line from the center of cell (0, 0) to that of (row, col) crosses.
+
+    Returns the cells in order, the share of its length in each, and the two cells beside a corner that it passes.
+    """
+    half = Fraction(1, 2)
+    lines = [(size, (line + half) / size) for size in (row, col) if size for line in range(-3, 3)]
+    cuts = [t for _, t in lines if 0 < t < 1]
+    ordered = sorted({Fraction(0), *cuts, Fraction(1)})
+    middles = [((a + b) / 2, float(b - a)) for a, b in pairwise(ordered)]
+    cells = [(int((row * t + half).__floor__()), int((col * t + half).__floor__())) for t, _ in middles]
+    flanks = []
+    for t in {t for t in cuts if cuts.count(t) == 2}:  # a row's and a column's line at once: a corner
+        up, left = int((row * t).__floor__()), int((col * t).__floor__())
+        flanks = [cell for cell in [(up + i, left + j) for i in (0, 1) for j in (0, 1)] if cell not in cells]
+    return cells, [share for _, share in middles], flanks
+
+
+# Between its ends an edge crosses none, two or four cells: those next to the ends first, then those in the middle;
+# (0, 0) fills what is left. FLANKS: the two cells beside a corner that the edge passes, (0, 0) if it passes none.
+CROSSED = np.zeros((32, 4, 2), np.int64)
+FLANKS = np.zeros((32, 2, 2), np.int64)
+END_SHARE, NEXT_SHARE, MIDDLE_SHARE = np.zeros((3, 32), np.float32)
+for _k, (_row, _col) in enumerate(STEPS.tolist()):
+    _cells, _shares, _flanks = _crossing(_row, _col)
+    END_SHARE[_k] = _shares[0]
+    if len(_cells) >= 4:
+        CROSSED[_k, :2], NEXT_SHARE[_k] = (_cells[1], _cells[-2]), _shares[1]
+    if len(_cells) == 6:
+        CROSSED[_k, 2:], MIDDLE_SHARE[_k] = (_cells[2], _cells[3]), _shares[2]
+    if _flanks:
+        FLANKS[_k] = _flanks
+LENGTH = np.hypot(STEP_ROW, STEP_COL).astype(np.float32)
+EAST, NORTH = STEP_COL.astype(np.float32), (-STEP_ROW).astype(np.float32)
 # How much of a step leads north, east, south, west, in 1/1024 (integers, so that sums do not depend on their order).
 TOWARD = np.rint(
     1024
@@ -67,61 +112,118 @@ TOWARD = np.rint(
 
 
 class World(NamedTuple):
-    """What all fires and episodes share: K weathers, G patterns of closed cells, C padded cells.
+    """What all fires and episodes share: K weathers, G patterns of closed cells, C padded cells, D directions.
 
-    spread f4 (K, C, 4): A, Bx, By, unused; min per cell length.  bucket_min f4 (K,): width of a time bucket.
-    pattern i4 (K,): which pattern of closed cells a weather has.  closed u1 (G, C): cells no fire crosses in it.
-    open_dirs u4 (G, C): bit k set where the edge in direction k is open.  value f8 (C,): loss when the cell burns.
-    marks u1 (C,): EDGE on the grid's outermost ring, INTEREST in the area of interest.  width: cells in a padded row.
+    minutes f4 (K, C, D): of the edge that leaves a cell in a direction.  bucket_min f4 (K,): width of a time bucket.
+    pattern i4 (K,): which pattern of closed cells a weather has.  codes u1 (G, C): TREATED, CLOSED, ALTERED bits.
+    open_dirs u1, u2 or u4 (G, C): bit k set where the edge in direction k is open.
+    fields None, or f4 (2, K, C, 4) where treatments may alter spread: A, Bx, By as it is and as altered; special is then
+    like open_dirs, all 0, else None.
+    altered_codes u1 (G, C): the code of a cell once altered.  value f8 (C,): loss when the cell burns.
+    marks u1 (C,): EDGE, INTEREST, RIM bits.  offset i8 (D,), crossed i8 (D, 4), flanks i8 (D, 2): the steps of `STEPS`,
+    `CROSSED`, `FLANKS` as differences of cell numbers.  width: cells in a padded row.
     """
 
-    spread: F4
+    minutes: F4
     bucket_min: F4
     pattern: I4
-    closed: U1
-    open_dirs: U4
+    codes: U1
+    open_dirs: Bits
+    special: Bits | None
+    fields: F4 | None
+    altered_codes: U1
     value: F8
     marks: U1
+    offset: I8
+    crossed: I8
+    flanks: I8
     width: int
 
 
 class Burning(NamedTuple):
-    """The fires to solve: ignition i4 (S,) padded cell, weather i4 (S,), duration_min f4 (S,)."""
+    """The fires to burn, all (S,) or (E, S): ignition i4 padded cell, weather i4, duration_min f4, row i4 of `holds`.
+
+    series None, or i4 (..., P): the weather in each period of period_min. holds None, or u1 (rows, n / 8): bit place[cell]
+    is set where a firebreak on the cell holds against the fire; place i4 (C,).
+    """
 
     ignition: I4
     weather: I4
     duration_min: F4
+    row: I4
+    series: I4 | None
+    period_min: np.float32
+    holds: U1 | None
+    place: I4 | None
+
+
+class States(NamedTuple):
+    """Burned cells only, of fires (S,) or (E, S): `count` of them from `start` on, by rising cell number.
+
+    cell i4, arrival f4, parent i1 (N,); start i8, count i4, columns i4 (..., 2): the first and last column burned.
+    """
+
+    cell: I4
+    arrival: F4
+    parent: I1
+    start: I8
+    count: I4
+    columns: I4
 
 
 class Scratch(NamedTuple):
-    """One thread's working memory; between calls heads are -1 and arrival is inf, parent -1, mark 0 everywhere."""
+    """One thread's working memory; between calls heads are -1, link[:, 1] OUT, arrival inf, parent -1, mark 0."""
 
     heads: I4
-    pool_cell: I4
-    pool_time: F4
-    pool_next: I4
+    link: I4
     touched: I4
-    open_dirs: U4
+    seeds: I4
+    log_arrival: F4
+    log_parent: I1
     arrival: F4
     parent: I1
     children: I4
     downstream: F8
+    bound: F8
+    tree: I1
+    mark: U1
+    own_codes: U1
+    own_dirs: Bits
+    own_special: Bits | None
+    trial_codes: U1
+    trial_dirs: Bits
+    trial_special: Bits | None
+    patience: int
 
 
-def make_scratch(cells: int, pool: int | None = None) -> Scratch:
-    """Working memory of one thread for grids of `cells` padded cells; `pool` bounds the queue (tests make it small)."""
-    pool = 4 * cells + 1024 if pool is None else pool
+OUT = np.int32(-(2**30))  # not in the queue
+LISTED = np.int32(-(2**30) + 1)  # about to be
+
+
+def make_scratch(world: World, patience: int | None = None) -> Scratch:
+    """Working memory of one thread for a world; `patience` bounds the cells settled by buckets (tests make it small)."""
+    cells = len(world.value)
     return Scratch(
         heads=np.full(BUCKETS, -1, np.int32),
-        pool_cell=np.empty(pool, np.int32),
-        pool_time=np.empty(pool, np.float32),
-        pool_next=np.empty(pool, np.int32),
+        link=np.full((cells, 2), OUT, np.int32),
         touched=np.empty(2 * cells, np.int32),  # a repair lists lost cells and those burned again
-        open_dirs=np.empty(cells, np.uint32),
+        seeds=np.empty(cells, np.int32),
+        log_arrival=np.empty(cells, np.float32),
+        log_parent=np.empty(cells, np.int8),
         arrival=np.full(cells, np.inf, np.float32),
-        parent=np.full(cells, UNBURNED, np.int8),
+        parent=np.full(-(-cells // 8) * 8, UNBURNED, np.int8),  # read eight at a time
         children=np.empty(cells, np.int32),
         downstream=np.empty(cells, np.float64),
+        bound=np.empty(cells, np.float64),
+        tree=np.empty(cells, np.int8),
+        mark=np.zeros(cells, np.uint8),
+        own_codes=np.empty_like(world.codes),
+        own_dirs=np.empty_like(world.open_dirs),
+        own_special=None if world.special is None else np.empty_like(world.special),
+        trial_codes=np.empty_like(world.codes),
+        trial_dirs=np.empty_like(world.open_dirs),
+        trial_special=None if world.special is None else np.empty_like(world.special),
+        patience=PATIENCE * cells if patience is None else patience,
     )
 
 
@@ -133,6 +235,13 @@ if NUMBA_CONFIG.DISABLE_JIT:
         ticket = int(counter[0])
         counter[0] += 1
         return ticket
+
+    def lowest_bit(bits: Int) -> int:
+        """Index of the lowest bit set."""
+        return (int(bits) & -int(bits)).bit_length() - 1
+
+    def prefetch(array: Any, index: Int) -> None:
+        """Ask for a row of an array before it is needed."""
 
 else:
 
@@ -147,194 +256,473 @@ else:
 
         return types.int64(counter), codegen
 
+    @intrinsic
+    def lowest_bit(typingctx: Any, bits: Any) -> Any:
+        """Index of the lowest bit set; `bits` is not zero."""
 
-@njit(cache=True, nogil=True, inline="always")
-def edge_min(field: F4, cell: Int, k: Int, width: Int) -> Any:
-    """Minutes from the center of `cell` to the center of its neighbor in direction k: the one edge expression.
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            wide = builder.zext(args[0], llvmlite.ir.IntType(64)) if signature.args[0].bitwidth < 64 else args[0]
+            return builder.cttz(wide, llvmlite.ir.Constant(llvmlite.ir.IntType(1), 1))
 
-    The exact line integral of the slowness over the crossed cells, each edge being four quarters.
-    """
-    a = cell + MID1_ROW[k] * width + MID1_COL[k]
-    b = cell + MID2_ROW[k] * width + MID2_COL[k]
-    c = cell + STEP_ROW[k] * width + STEP_COL[k]
-    slowness = (field[cell, 0] + field[a, 0]) + (field[b, 0] + field[c, 0])
-    east = (field[cell, 1] + field[a, 1]) + (field[b, 1] + field[c, 1])
-    north = (field[cell, 2] + field[a, 2]) + (field[b, 2] + field[c, 2])
-    return (slowness * QUARTER_LENGTH[k] - east * QUARTER_EAST[k]) - north * QUARTER_NORTH[k]
+        return types.int64(bits), codegen
+
+    @intrinsic
+    def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
+        """Ask for row `index` of a two-dimensional array before it is needed, without waiting for it."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            rows = context.make_array(signature.args[0])(context, builder, args[0])
+            byte, word = llvmlite.ir.IntType(8).as_pointer(), llvmlite.ir.IntType(32)
+            stride = builder.extract_value(rows.strides, 0)
+            where = builder.gep(builder.bitcast(rows.data, byte), [builder.mul(args[1], stride)])
+            kind = llvmlite.ir.FunctionType(llvmlite.ir.VoidType(), [byte, word, word, word])
+            ask = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+            builder.call(ask, [where, word(0), word(3), word(1)])  # to read, to be kept, data
+            return context.get_dummy_value()
+
+        return types.void(array, types.int64), codegen
+
+
+# --- geometry: edges, masks, treatments ------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
-def open_bits(closed: U1, cell: Int, width: Int, as_open: Int) -> Any:
-    """Directions in which fire may leave `cell`, as bits; the cell `as_open` (or -1) counts as open.
+def series_of(series: I4 | None, index: Any) -> Any:
+    """The periods' weathers of one fire, None if weather is constant."""
+    if series is None:
+        return None
+    return series[index]
+
+
+@njit(cache=True, nogil=True)
+def masks_of(special: Bits | None, index: Int) -> Any:
+    """The special edges of one episode or pattern, None if nothing is ever altered."""
+    if special is None:
+        return None
+    return special[index]
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def along(plain: F4, altered: F4, codes: U1, part: Int, cell: Int, k: Int, offset: I8, crossed: I8) -> Any:
+    """Mean of component `part` of the cells' fields along the edge in direction k: its exact line integral."""
+    end = cell + offset[k]
+    first = altered[cell, part] if codes[cell] & ALTERED else plain[cell, part]
+    last = altered[end, part] if codes[end] & ALTERED else plain[end, part]
+    total = END_SHARE[k] * (first + last)
+    if k >= 8:
+        a, b = cell + crossed[k, 0], cell + crossed[k, 1]
+        first = altered[a, part] if codes[a] & ALTERED else plain[a, part]
+        last = altered[b, part] if codes[b] & ALTERED else plain[b, part]
+        total += NEXT_SHARE[k] * (first + last)
+    if k >= 24:
+        a, b = cell + crossed[k, 2], cell + crossed[k, 3]
+        first = altered[a, part] if codes[a] & ALTERED else plain[a, part]
+        last = altered[b, part] if codes[b] & ALTERED else plain[b, part]
+        total += MIDDLE_SHARE[k] * (first + last)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def edge_min(plain: F4, altered: F4, codes: U1, cell: Int, k: Int, offset: I8, crossed: I8) -> Any:
+    """Minutes from the center of `cell` to that of its neighbor in direction k: the one edge expression.
+
+    plain, altered f4 (C, 4): A, Bx, By of each cell as it is and as altered; codes u1 (C,) say which holds.
+    """
+    slowness = along(plain, altered, codes, 0, cell, k, offset, crossed)
+    east = along(plain, altered, codes, 1, cell, k, offset, crossed)
+    north = along(plain, altered, codes, 2, cell, k, offset, crossed)
+    return (slowness * LENGTH[k] - east * EAST[k]) - north * NORTH[k]
+
+
+@njit(cache=True, nogil=True)
+def all_minutes(field: F4, codes: U1, offset: I8, crossed: I8, width: Int, minutes: F4) -> None:
+    """Fill `minutes` (C, D) with every edge of a padded grid; infinity where a crossed cell does not spread."""
+    minutes[:] = np.inf
+    for row in range(PAD, len(field) // width - PAD):
+        for cell in range(row * width + PAD, (row + 1) * width - PAD):
+            if field[cell, 0] < np.inf:
+                for k in range(len(offset)):
+                    minutes[cell, k] = edge_min(field, field, codes, cell, k, offset, crossed)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def blocks(code: Any) -> bool:
+    """Whether no fire crosses a cell of this code."""
+    return (code & (TREATED | CLOSED)) != 0
+
+
+@njit(cache=True, nogil=True)
+def open_bits(codes: U1, cell: Int, offset: I8, crossed: I8, flanks: I8) -> Any:
+    """Directions in which fire may leave `cell`, as bits.
 
     An edge is blocked if any cell it crosses is closed, or if it passes a corner whose two flanks are both closed.
     """
     bits = np.uint32(0)
-    if closed[cell] != 0 and cell != as_open:
+    if blocks(codes[cell]):
         return bits
-    for k in range(DIRECTIONS):
-        end = cell + STEP_ROW[k] * width + STEP_COL[k]
-        if closed[end] != 0 and end != as_open:
-            continue
-        if k >= 8:
-            a = cell + MID1_ROW[k] * width + MID1_COL[k]
-            b = cell + MID2_ROW[k] * width + MID2_COL[k]
-            if (closed[a] != 0 and a != as_open) or (closed[b] != 0 and b != as_open):
-                continue
-        elif k >= 4:
-            a = cell + STEP_ROW[k] * width
-            b = cell + STEP_COL[k]
-            if closed[a] != 0 and a != as_open and closed[b] != 0 and b != as_open:
-                continue
-        bits |= np.uint32(1) << np.uint32(k)
+    for k in range(len(offset)):
+        shut = blocks(codes[cell + offset[k]])
+        for m in range(4):
+            shut |= blocks(codes[cell + crossed[k, m]])
+        shut |= blocks(codes[cell + flanks[k, 0]]) and blocks(codes[cell + flanks[k, 1]])
+        if not shut:
+            bits |= np.uint32(1) << np.uint32(k)
     return bits
 
 
 @njit(cache=True, nogil=True)
-def all_open_bits(closed: U1, open_dirs: U4, rows: Int, width: Int) -> None:
-    """Fill `open_dirs` (C,) for a whole padded grid of `rows` rows."""
+def special_bits(codes: U1, cell: Int, offset: I8, crossed: I8) -> Any:
+    """Directions whose edge crosses an altered cell, ends included, as bits."""
+    bits = np.uint32(0)
+    for k in range(len(offset)):
+        altered = (codes[cell] | codes[cell + offset[k]]) & ALTERED
+        for m in range(4):
+            altered |= codes[cell + crossed[k, m]] & ALTERED
+        if altered:
+            bits |= np.uint32(1) << np.uint32(k)
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def all_open_bits(codes: U1, open_dirs: Bits, offset: I8, crossed: I8, flanks: I8, width: Int) -> None:
+    """Fill `open_dirs` (C,) for a whole padded grid."""
     open_dirs[:] = 0
-    for row in range(PAD, rows - PAD):
-        for col in range(PAD, width - PAD):
-            open_dirs[row * width + col] = open_bits(closed, row * width + col, width, -1)
+    for row in range(PAD, len(codes) // width - PAD):
+        for cell in range(row * width + PAD, (row + 1) * width - PAD):
+            open_dirs[cell] = open_bits(codes, cell, offset, crossed, flanks)
 
 
 @njit(cache=True, nogil=True)
-def close_cell(closed: U1, open_dirs: U4, cell: Int, width: Int) -> None:
-    """Treat one cell as a firebreak: mark it and shut every edge that crosses it."""
-    closed[cell] |= TREATED
+def refresh(world: World, codes: U1, open_dirs: Bits, special: Bits | None, cell: Int) -> None:
+    """Bring the edges near a cell of one pattern (C,) up to date with the codes."""
     for row in range(-PAD, PAD + 1):
-        for col in range(-PAD, PAD + 1):
-            near = cell + row * width + col
-            if open_dirs[near] != 0:
-                open_dirs[near] = open_bits(closed, near, width, -1)
+        for near in range(cell + row * world.width - PAD, cell + row * world.width + PAD + 1):
+            if codes[near] & CLOSED and not codes[near] & ALTERED:  # the padding, among others
+                open_dirs[near] = 0
+                continue
+            open_dirs[near] = open_bits(codes, near, world.offset, world.crossed, world.flanks)
+            if special is not None:
+                special[near] = special_bits(codes, near, world.offset, world.crossed)
 
 
 @njit(cache=True, nogil=True)
-def with_open_ignition(closed: U1, open_dirs: U4, ignition: Int, width: Int, out: U4) -> U4:
-    """Open directions as one fire sees them: a treated ignition cell counts as untreated for that fire.
+def shut_cell(world: World, codes: U1, open_dirs: Bits, cell: Int) -> None:
+    """Make a cell of one pattern (C,) a firebreak: shut every edge that crosses it."""
+    codes[cell] |= TREATED
+    offset, crossed, flanks = world.offset, world.crossed, world.flanks
+    open_dirs[cell] = 0
+    for k in range(len(offset)):
+        bit = np.uint32(1) << np.uint32(k)
+        open_dirs[cell - offset[k]] &= ~bit
+        for m in range(4):  # where nothing is crossed this is the cell itself
+            open_dirs[cell - crossed[k, m]] &= ~bit
+        for one in range(2):
+            start = cell - flanks[k, one]
+            if blocks(codes[start + flanks[k, 1 - one]]):
+                open_dirs[start] &= ~bit
 
-    Returns `open_dirs` itself where the ignition is untreated, else `out`, filled.
+
+@njit(cache=True, nogil=True)
+def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Bits | None, cell: Int, altered: bool) -> None:
+    """Treat a cell in all patterns (G, C): clear it as a firebreak, or alter its fuel."""
+    for g in range(len(codes)):
+        row = masks_of(special, g)
+        if altered:
+            codes[g, cell] = world.altered_codes[g, cell]
+            refresh(world, codes[g], open_dirs[g], row, cell)
+        else:
+            shut_cell(world, codes[g], open_dirs[g], cell)
+
+
+@njit(cache=True, nogil=True)
+def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Bits | None, treated: I8, altered: bool) -> None:
+    """Treat the cells treated (E, n), -1 for none, in the masks (E, G, C) of each episode."""
+    for e in range(len(treated)):
+        for cell in treated[e]:
+            if cell >= 0:
+                treat_cell(world, codes[e], open_dirs[e], masks_of(special, e), cell, altered)
+
+
+@njit(cache=True, nogil=True)
+def holds_against(holds: U1, place: I4, row: Int, cell: Int) -> bool:
+    """Whether a firebreak on this cell holds against the fire of this row; where nothing is drawn, all do."""
+    if holds is None:
+        return True
+    bit = place[cell]
+    return (holds[row, bit >> 3] >> np.uint8(bit & 7)) & np.uint8(1) != 0
+
+
+@njit(cache=True, nogil=True)
+def untreat(world: World, cell: Int, pattern: Int, scratch: Scratch) -> None:
+    """Undo a cell's treatment in this thread's own masks, in one pattern, or in all if -1."""
+    for g in range(len(world.codes)):
+        if pattern < 0 or g == pattern:
+            special = masks_of(scratch.own_special, g)
+            scratch.own_codes[g, cell] = world.codes[g, cell]
+            refresh(world, scratch.own_codes[g], scratch.own_dirs[g], special, cell)
+
+
+@njit(cache=True, nogil=True)
+def own_masks(
+    world: World,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
+    ignition: Int,
+    weather: Int,
+    series: I4 | None,
+    holds: U1 | None,
+    place: I4 | None,
+    row: Int,
+    treated: I8,
+    scratch: Scratch,
+) -> Any:
+    """Codes, open directions and special edges (G, C) as one fire sees them.
+
+    A treated ignition cell counts as untreated for its own fire, and so does a firebreak that does not hold against it.
+    Where there is neither these are the shared masks themselves, else this thread's copy.
     """
-    if closed[ignition] != TREATED:
-        return open_dirs
-    out[:] = open_dirs
-    for row in range(-PAD, PAD + 1):
-        for col in range(-PAD, PAD + 1):
-            near = ignition + row * width + col
-            if closed[near] == 0 or near == ignition:
-                out[near] = open_bits(closed, near, width, ignition)
-    return out
+    differs = codes[0, ignition] & (TREATED | ALTERED) != 0
+    if holds is not None:
+        for cell in treated:
+            if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, row, cell):
+                differs = True
+    if not differs:
+        return codes, open_dirs, special
+    pattern = world.pattern[weather] if series is None else -1
+    for g in range(len(codes)):
+        if pattern < 0 or g == pattern:
+            scratch.own_codes[g] = codes[g]
+            scratch.own_dirs[g] = open_dirs[g]
+            if special is not None:
+                scratch.own_special[g] = special[g]
+    if codes[0, ignition] & (TREATED | ALTERED):
+        untreat(world, np.int64(ignition), pattern, scratch)
+    if holds is not None:
+        for cell in treated:
+            if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, row, cell):
+                untreat(world, cell, pattern, scratch)
+    return scratch.own_codes, scratch.own_dirs, scratch.own_special
+
+
+# --- one fire: arrival times -----------------------------------------------------------------------------------------
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def plain_minutes(
+    world: World, codes: U1, open_dirs: Bits, special: Bits | None, weather: Int, cell: Int, k: Int
+) -> Any:
+    """Minutes of an edge in one weather; infinity where it is shut."""
+    g = world.pattern[weather]
+    if (open_dirs[g, cell] >> np.uint32(k)) & np.uint32(1) == 0:
+        return np.float32(np.inf)
+    if special is not None:
+        if (special[g, cell] >> np.uint32(k)) & np.uint32(1) != 0:
+            return edge_min(
+                world.fields[0, weather], world.fields[1, weather], codes[g], cell, k, world.offset, world.crossed
+            )
+    return world.minutes[weather, cell, k]
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def boundary_min(period: Int, periods: Int, period_min: Any) -> Any:
+    """Minute at which a period ends; the last one never does."""
+    return np.float32(period + 1) * period_min if period + 1 < periods else np.float32(np.inf)
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def period_of(time: Any, periods: Int, period_min: Any) -> Any:
+    """The period that holds a minute; a boundary belongs to the later one."""
+    period = min(np.int64(time / period_min), periods - 1)
+    while time >= boundary_min(period, periods, period_min):
+        period += 1
+    while period > 0 and time < np.float32(period) * period_min:
+        period -= 1
+    return period
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def arrive(
+    world: World,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
+    weather: Int,
+    series: I4 | None,
+    period_min: Any,
+    duration: Any,
+    time: Any,
+    cell: Int,
+    k: Int,
+) -> Any:
+    """Minute of arrival at the neighbor in direction k of a fire that leaves `cell` at `time`; infinity if never.
+
+    Within a series the edge is travelled at each period's pace, and a period in which it is shut is waited out. Each
+    operation rises with `time` in float32 too, so whoever leaves later never arrives earlier (first in, first out).
+    """
+    if series is None:
+        return time + plain_minutes(world, codes, open_dirs, special, weather, cell, k)
+    left = np.float32(1.0)
+    period = period_of(time, len(series), period_min)
+    while True:
+        minutes = plain_minutes(world, codes, open_dirs, special, series[period], cell, k)
+        end = boundary_min(period, len(series), period_min)
+        if minutes < np.inf:
+            new = time + left * minutes
+            if new <= end:
+                return new
+            left = max(left - (end - time) / minutes, np.float32(0.0))
+        if period + 1 == len(series) or end > duration:
+            return np.float32(np.inf)
+        time = end
+        period += 1
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def enqueue(heads: I4, link: I4, cell: Int, bucket: Any, current: Any) -> None:
+    """Put a cell first in its bucket's list; a bucket beyond the ring is that of the ring's end."""
+    slot = min(bucket, current + (BUCKETS - 1)) & (BUCKETS - 1)
+    first = heads[slot]
+    link[cell, 0] = first
+    link[cell, 1] = -1 - slot
+    if first >= 0:
+        link[first, 1] = cell
+    heads[slot] = cell
 
 
 @njit(cache=True, nogil=True)
 def run_buckets(
-    field: F4,
-    open_dirs: U4,
+    world: World,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
+    weather: Int,
+    series: I4 | None,
+    period_min: Any,
+    duration: Any,
     arrival: F4,
     parent: I1,
-    duration: Any,
-    width: Int,
-    bucket_min: Any,
-    seeds: I4,
     n_seeds: Int,
-    scratch: Scratch,
     n_touched: Int,
-) -> tuple[Int, Int]:
-    """Relax from the seeds (cells with tentative times) until nothing changes; label-correcting time buckets.
+    scratch: Scratch,
+) -> tuple[Int, Int, bool]:
+    """Relax from `scratch.seeds` (cells with tentative times) until nothing changes; label-correcting time buckets.
 
-    Cells burned for the first time are appended to `scratch.touched`. Returns (touched, settled cells); touched is -1
-    when the bounded queue would overflow or the bucket width makes it repeat itself: solve that fire by `run_heap`.
+    Each bucket is a linked list through its cells. Cells burned for the first time are appended to `scratch.touched`.
+    Returns (touched, settled cells, whether it came to an end): it gives up when the buckets are so wide that cells are
+    settled again and again; solve that fire by `run_heap`.
     """
-    heads, pool_cell, pool_time, pool_next = scratch.heads, scratch.pool_cell, scratch.pool_time, scratch.pool_next
-    capacity = len(pool_cell)
-    free, fresh, pending, pops = -1, 0, 0, 0
-    patience = 64 * len(arrival)
-    per_bucket = np.float32(1.0) / bucket_min
-    current = np.int64(0)
+    heads, link, touched = scratch.heads, scratch.link, scratch.touched
+    offset = world.offset
+    directions = open_dirs.itemsize * 8  # known when this is compiled, as len(offset) is not
+    if series is not None:
+        weather = series[0]
+    g = world.pattern[weather]
+    per_bucket = np.float32(1.0) / world.bucket_min[weather]
+    current, pending, pops = np.int64(0), n_seeds, 0
     if n_seeds > 0:
         first = np.float32(np.inf)
         for i in range(n_seeds):
-            first = min(first, arrival[seeds[i]])
+            first = min(first, arrival[scratch.seeds[i]])
         current = np.int64(first * per_bucket)
-    overflow = n_seeds > capacity
-    if not overflow:
-        for i in range(n_seeds):
-            slot = min(np.int64(arrival[seeds[i]] * per_bucket), current + (BUCKETS - 1)) & (BUCKETS - 1)
-            pool_cell[fresh] = seeds[i]
-            pool_time[fresh] = arrival[seeds[i]]
-            pool_next[fresh] = heads[slot]
-            heads[slot] = fresh
-            fresh += 1
-            pending += 1
-    while pending > 0 and not overflow:
-        entry = heads[current & (BUCKETS - 1)]
-        if entry < 0:
+    for i in range(n_seeds):
+        seed = np.int64(scratch.seeds[i])
+        enqueue(heads, link, seed, np.int64(arrival[seed] * per_bucket), current)
+    while pending > 0:
+        cell = np.int64(heads[current & (BUCKETS - 1)])
+        if cell < 0:
             current += 1
             continue
-        heads[current & (BUCKETS - 1)] = pool_next[entry]
-        cell = np.int64(pool_cell[entry])
-        time = pool_time[entry]
-        pool_next[entry] = free
-        free = entry
-        pending -= 1
-        if time != arrival[cell]:
-            continue  # a better time came in after this entry
+        after = link[cell, 0]
+        heads[current & (BUCKETS - 1)] = after
+        if after >= 0:
+            link[after, 1] = -1 - (current & (BUCKETS - 1))
+        time = arrival[cell]
         bucket = np.int64(time * per_bucket)
         if bucket > current:  # it waited here only because the ring of buckets is finite
-            slot = min(bucket, current + (BUCKETS - 1)) & (BUCKETS - 1)
-            free = pool_next[entry]
-            pool_next[entry] = heads[slot]
-            heads[slot] = entry
-            pending += 1
+            enqueue(heads, link, cell, bucket, current)
             continue
+        link[cell, 1] = OUT
+        pending -= 1
         pops += 1
-        if pops > patience:
-            overflow = True
-        bits = open_dirs[cell]
-        for k in range(DIRECTIONS):
-            if (bits >> np.uint32(k)) & np.uint32(1) == 0:
-                continue
-            end = cell + STEP_ROW[k] * width + STEP_COL[k]
+        if pops > scratch.patience:
+            heads[:] = -1
+            link[:, 1] = OUT
+            return n_touched, pops, False
+        # Which neighbors would burn earlier, or as early, without a jump in the code; few do.
+        end_of_period = np.float32(np.inf)
+        if series is not None:
+            period = period_of(time, len(series), period_min)
+            weather = series[period]
+            g = world.pattern[weather]
+            end_of_period = boundary_min(period, len(series), period_min)
+        better, late, waits = np.uint64(0), np.uint64(0), np.uint64(0)
+        for k in range(directions):
+            known = arrival[cell + offset[k]]
+            new = time + world.minutes[weather, cell, k]
+            better |= np.uint64(new <= known) << np.uint64(k)
+            if series is not None:
+                late |= np.uint64(new > end_of_period) << np.uint64(k)
+                waits |= np.uint64(known >= end_of_period) << np.uint64(k)
+        if special is not None:
+            better |= np.uint64(special[g, cell])
+            late |= np.uint64(special[g, cell])
+        better &= np.uint64(open_dirs[g, cell])
+        if series is not None:
+            if end_of_period <= duration:  # edges that are under way, or shut, as the weather changes
+                better |= waits & (late | ~np.uint64(open_dirs[g, cell]))
+        while better != 0:
+            k = lowest_bit(better)
+            better &= better - np.uint64(1)
+            end = cell + offset[k]
+            new = arrive(world, codes, open_dirs, special, weather, series, period_min, duration, time, cell, k)
             known = arrival[end]
-            if known < time:
-                continue
-            new = time + edge_min(field, cell, k, width)
             if new > duration or new > known:
                 continue
             if new == known:
                 if k < parent[end]:
                     parent[end] = k
                 continue
-            if known == np.inf:
-                scratch.touched[n_touched] = end
-                n_touched += 1
+            bucket = np.int64(new * per_bucket)
             arrival[end] = new
             parent[end] = k
-            if free >= 0:
-                entry = free
-                free = pool_next[entry]
-            elif fresh < capacity:
-                entry = fresh
-                fresh += 1
+            if known == np.inf:
+                touched[n_touched] = end
+                n_touched += 1
+                prefetch(world.minutes[weather], end)
+                if directions == 32:
+                    prefetch(world.minutes[weather, :, 16:], end)
+                pending += 1
+            elif link[end, 1] == OUT:
+                pending += 1
+            elif bucket == np.int64(known * per_bucket):
+                continue  # it waits in the right list
             else:
-                overflow = True
-                break
-            slot = min(np.int64(new * per_bucket), current + (BUCKETS - 1)) & (BUCKETS - 1)
-            pool_cell[entry] = end
-            pool_time[entry] = new
-            pool_next[entry] = heads[slot]
-            heads[slot] = entry
-            pending += 1
-    if overflow:
-        heads[:] = -1
-        return -1, pops
-    return n_touched, pops
+                before, after = link[end, 1], link[end, 0]
+                if before < 0:
+                    heads[-1 - before] = after
+                else:
+                    link[before, 0] = after
+                if after >= 0:
+                    link[after, 1] = before
+            enqueue(heads, link, end, bucket, current)
+    return n_touched, pops, True
 
 
 @njit(cache=True, nogil=True)
 def run_heap(
-    field: F4, open_dirs: U4, arrival: F4, parent: I1, ignition: Int, duration: Any, width: Int, touched: I4
+    world: World,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
+    weather: Int,
+    series: I4 | None,
+    period_min: Any,
+    duration: Any,
+    ignition: Int,
+    arrival: F4,
+    parent: I1,
+    touched: I4,
 ) -> tuple[Int, Int]:
     """Solve one fire from nothing by an indexed binary heap: the exact fallback, with the same bits.
 
@@ -368,16 +756,13 @@ def run_heap(
                 hole = child
             heap[hole] = moved
             place[moved] = hole
-        bits = open_dirs[cell]
-        for k in range(DIRECTIONS):
-            if (bits >> np.uint32(k)) & np.uint32(1) == 0:
-                continue
-            end = cell + STEP_ROW[k] * width + STEP_COL[k]
+        for k in range(len(world.offset)):
+            end = cell + world.offset[k]
             known = arrival[end]
             if known < time:
                 continue
-            new = time + edge_min(field, cell, k, width)
-            if new > duration or new > known:
+            new = arrive(world, codes, open_dirs, special, weather, series, period_min, duration, time, cell, k)
+            if new > duration or new > known or new == np.inf:
                 continue
             if new == known:
                 if k < parent[end]:
@@ -404,10 +789,13 @@ def run_heap(
 @njit(cache=True, nogil=True)
 def solve_one(
     world: World,
-    closed: U1,
-    open_dirs: U4,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
     ignition: Int,
     weather: Int,
+    series: I4 | None,
+    period_min: Any,
     duration: Any,
     arrival: F4,
     parent: I1,
@@ -415,184 +803,200 @@ def solve_one(
 ) -> tuple[Int, Int]:
     """Arrival times of one fire on a fresh grid (inf, -1); the burned cells are listed in `scratch.touched`.
 
-    `closed`, `open_dirs` (C,) are those of the fire's pattern. Returns (burned cells, settled cells).
+    The masks (G, C) are those of `own_masks`. Returns (burned cells, settled cells).
     """
-    field = world.spread[weather]
-    mask = with_open_ignition(closed, open_dirs, ignition, world.width, scratch.open_dirs)
     arrival[ignition] = 0.0
     parent[ignition] = IGNITION
     scratch.touched[0] = ignition
-    seeds = np.empty(1, np.int32)
-    seeds[0] = ignition
-    n_touched, settled = run_buckets(
-        field, mask, arrival, parent, duration, world.width, world.bucket_min[weather], seeds, 1, scratch, 1
+    scratch.seeds[0] = ignition
+    one = np.int64(1)  # a literal would be compiled apart
+    n_touched, settled, done = run_buckets(
+        world, codes, open_dirs, special, weather, series, period_min, duration, arrival, parent, one, one, scratch
     )
-    if n_touched < 0:
-        arrival[:] = np.inf
-        parent[:] = UNBURNED
-        n_touched, settled = run_heap(field, mask, arrival, parent, ignition, duration, world.width, scratch.touched)
+    if not done:
+        for i in range(n_touched):
+            arrival[scratch.touched[i]] = np.inf
+            parent[scratch.touched[i]] = UNBURNED
+        n_touched, settled = run_heap(
+            world,
+            codes,
+            open_dirs,
+            special,
+            weather,
+            series,
+            period_min,
+            duration,
+            ignition,
+            arrival,
+            parent,
+            scratch.touched,
+        )
     return n_touched, settled
 
 
 @njit(cache=True, nogil=True)
-def loss_of(value: F8, arrival: F4) -> float:
-    """Loss of one fire: the value of all burned cells (exact in any order, see `spread.exact_value`)."""
-    total = 0.0
-    for cell in range(len(arrival)):
-        if arrival[cell] < np.inf:
-            total += value[cell]
-    return total
+def burned_near(parent: I1, cell: Int, width: Int) -> bool:
+    """Whether any cell within PAD rows and columns has burned."""
+    for row in range(-PAD, PAD + 1):
+        for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
+            if parent[near] >= 0:
+                return True
+    return False
 
 
 @njit(cache=True, nogil=True)
 def repair_one(
     world: World,
-    closed: U1,
-    open_dirs: U4,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
     ignition: Int,
     weather: Int,
+    series: I4 | None,
+    period_min: Any,
     duration: Any,
-    cell: Int,
+    treated: I8,
     arrival: F4,
     parent: I1,
     scratch: Scratch,
-) -> tuple[float, Int]:
-    """Bring one fire up to date after `cell` was treated: re-solve only what its path crossed.
+) -> tuple[float, Int, Int, Int, bool]:
+    """Bring one fire up to date after the cells `treated` (-1: none) were treated: re-solve only what that changed.
 
-    `closed`, `open_dirs` already hold the new firebreak. Returns (loss avoided by it, cells re-solved). Bit-equal to a
-    fresh solve.
+    The masks (G, C) are those of `own_masks` and already hold the treatment. Bit-equal to a fresh solve. Returns the
+    loss avoided, the cells settled, how many cells were lost, how many stand in `scratch.touched` (the lost, then those
+    burned since; what the lost were is in `scratch.log_arrival`, `log_parent`) and whether the fire was solved anew, in
+    which case `touched` lists all that burned and nothing is logged.
     """
-    if cell == ignition:
-        return 0.0, 0  # a treated ignition counts as untreated for its own fire
-    width = world.width
-    # Most fires never came near: look before anything else is touched.
-    burned_near = False
-    for row in range(-PAD, PAD + 1):
-        for col in range(-PAD, PAD + 1):
-            if parent[cell + row * width + col] >= 0:
-                burned_near = True
-    if not burned_near:
-        return 0.0, 0
-    mask = with_open_ignition(closed, open_dirs, ignition, width, scratch.open_dirs)
-    lost = scratch.touched
-    n_lost = 0
-    # Roots: cells whose last step crossed an edge that is now shut. The crossed cell lies within PAD of either end.
-    for row in range(-PAD, PAD + 1):
-        for col in range(-PAD, PAD + 1):
-            near = cell + row * width + col
-            k = parent[near]
-            if k < 0 or k == IGNITION:
-                continue
-            start = near - STEP_ROW[k] * width - STEP_COL[k]
-            if (mask[start] >> np.uint32(k)) & np.uint32(1) == 0:
-                lost[n_lost] = near
-                n_lost += 1
-    if n_lost == 0:
-        return 0.0, 0
+    width, offset = world.width, world.offset
+    directions = open_dirs.itemsize * 8
+    lost, seeds, link = scratch.touched, scratch.seeds, scratch.link
+    log_parent = scratch.log_parent
+    n_lost, n_seeds = np.int64(0), np.int64(0)
+    # Roots: cells that are no longer reached as they were. The crossed cell lies within PAD of either end of an edge.
+    for cell in treated:
+        if cell < 0 or cell == ignition:
+            continue  # a treated ignition counts as untreated for its own fire
+        for row in range(-PAD, PAD + 1):
+            for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
+                k = np.int64(parent[near])
+                if k < 0 or k == IGNITION:
+                    continue
+                start = near - offset[k]
+                new = arrive(
+                    world, codes, open_dirs, special, weather, series, period_min, duration, arrival[start], start, k
+                )
+                if new != arrival[near]:
+                    lost[n_lost] = near
+                    log_parent[n_lost] = k
+                    n_lost += 1
+                    parent[near] = UNBURNED
     # All that burned through a root: a child is a neighbor whose parent direction points back.
-    for i in range(n_lost):
-        parent[lost[i]] = UNBURNED
     i = 0
     while i < n_lost:
         here = np.int64(lost[i])
-        for k in range(DIRECTIONS):
-            near = here + STEP_ROW[k] * width + STEP_COL[k]
-            if parent[near] == k:
-                parent[near] = UNBURNED
-                lost[n_lost] = near
-                n_lost += 1
+        children = np.uint64(0)
+        for k in range(directions):
+            children |= np.uint64(parent[here + offset[k]] == k) << np.uint64(k)
+        while children != 0:
+            k = lowest_bit(children)
+            children &= children - np.uint64(1)
+            near = here + offset[k]
+            parent[near] = UNBURNED
+            lost[n_lost] = near
+            log_parent[n_lost] = k
+            n_lost += 1
         i += 1
     before = 0.0
     for i in range(n_lost):
         before += world.value[lost[i]]
+        scratch.log_arrival[i] = arrival[lost[i]]
         arrival[lost[i]] = np.inf
+    if special is not None:
+        # Fire may come earlier than before, too: whatever burned near the treated cells spreads once more.
+        for cell in treated:
+            if cell < 0:
+                continue
+            for row in range(-PAD, PAD + 1):
+                for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
+                    if parent[near] >= 0 and link[near, 1] == OUT:
+                        link[near, 1] = LISTED
+                        seeds[n_seeds] = near
+                        n_seeds += 1
     # Seeds: the best time of each lost cell from those that have one; later seeds may start from earlier ones, the
     # relaxation below lowers them all to the one fixed point.
-    field = world.spread[weather]
-    seeds = np.empty(n_lost, np.int32)
-    n_seeds = 0
+    n_touched = n_lost
     for i in range(n_lost):
         here = np.int64(lost[i])
         best = np.float32(np.inf)
-        best_k = UNBURNED
-        for k in range(DIRECTIONS):
-            start = here - STEP_ROW[k] * width - STEP_COL[k]
-            if (mask[start] >> np.uint32(k)) & np.uint32(1) == 0 or parent[start] < 0:
-                continue
-            new = arrival[start] + edge_min(field, start, k, width)
+        best_k = np.int64(-1)
+        burned = np.uint64(0)
+        for k in range(directions):
+            burned |= np.uint64(parent[here - offset[k]] >= 0) << np.uint64(k)
+        while burned != 0:
+            k = lowest_bit(burned)
+            burned &= burned - np.uint64(1)
+            start = here - offset[k]
+            new = arrive(
+                world, codes, open_dirs, special, weather, series, period_min, duration, arrival[start], start, k
+            )
             if new <= duration and new < best:
                 best = new
-                best_k = np.int8(k)
+                best_k = k
         if best_k >= 0:
             seeds[n_seeds] = here
             n_seeds += 1
+            lost[n_touched] = here
+            n_touched += 1
             arrival[here] = best
             parent[here] = best_k
-    n_touched, settled = run_buckets(
-        field, mask, arrival, parent, duration, width, world.bucket_min[weather], seeds, n_seeds, scratch, n_lost
+    if n_seeds == 0:
+        return before, 0, n_lost, n_touched, False
+    n_touched, settled, done = run_buckets(
+        world,
+        codes,
+        open_dirs,
+        special,
+        weather,
+        series,
+        period_min,
+        duration,
+        arrival,
+        parent,
+        n_seeds,
+        n_touched,
+        scratch,
     )
     after = 0.0
-    if n_touched < 0:
-        kept = loss_of(world.value, arrival)
-        for i in range(n_lost):
-            if arrival[lost[i]] < np.inf:
-                kept -= world.value[lost[i]]
-        arrival[:] = np.inf
-        parent[:] = UNBURNED
-        n_touched, settled = run_heap(field, mask, arrival, parent, ignition, duration, width, scratch.touched)
-        after = loss_of(world.value, arrival) - kept
-    else:
-        for i in range(n_lost):
-            if arrival[lost[i]] < np.inf:
-                after += world.value[lost[i]]
-    return before - after, settled
+    for i in range(n_lost, n_touched):
+        after += world.value[lost[i]]
+    if done:
+        return before - after, settled, n_lost, n_touched, False
+    for cell in range(len(arrival)):
+        if arrival[cell] < np.inf:
+            before += world.value[cell]
+    before -= after
+    arrival[:] = np.inf
+    parent[:] = UNBURNED
+    n_touched, settled = run_heap(
+        world, codes, open_dirs, special, weather, series, period_min, duration, ignition, arrival, parent, lost
+    )
+    after = 0.0
+    for i in range(n_touched):
+        after += world.value[lost[i]]
+    return before - after, settled, 0, n_touched, True
 
 
-@njit(cache=True, nogil=True)
-def solve_states(
-    world: World,
-    closed: U1,
-    open_dirs: U4,
-    fires: Burning,
-    arrival: F4,
-    parent: I1,
-    loss: F8,
-    settled: I8,
-    counter: I8,
-    scratch: Scratch,
-) -> None:
-    """Solve S fires on one landscape and keep each: arrival f4, parent i1 (S, C); loss f8, settled i8 (S,).
-
-    Threads share `counter` and take fires from it until none is left; each fire writes its own row only.
-    """
-    while True:
-        s: Int = take_ticket(counter)
-        if s >= len(fires.ignition):
-            return
-        weather = fires.weather[s]
-        pattern = world.pattern[weather]
-        arrival[s, :] = np.inf
-        parent[s, :] = UNBURNED
-        _, settled[s] = solve_one(
-            world,
-            closed[pattern],
-            open_dirs[pattern],
-            fires.ignition[s],
-            weather,
-            fires.duration_min[s],
-            arrival[s],
-            parent[s],
-            scratch,
-        )
-        loss[s] = loss_of(world.value, arrival[s])
+# --- many fires ------------------------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True)
 def burn_statistics(
     world: World,
-    closed: U1,
-    open_dirs: U4,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
     fires: Burning,
+    treated: I8,
     weight: I8,
     counts: I8,
     burned: I8,
@@ -604,20 +1008,38 @@ def burn_statistics(
 ) -> None:
     """Solve S fires and keep only sums: counts i8 (C,) of this thread, weighted; burned i8, loss f8 ... (S,).
 
-    Uses the scratch grid and wipes it after each fire, so memory does not grow with the number of fires.
+    The masks (G, C) hold the treatments of the cells `treated`. Fires that meet the window's RIM are not counted: they
+    must be solved in a larger one. Uses the scratch grid and wipes it after each fire, so memory does not grow with the
+    number of fires. Threads share `counter` and take fires from it until none is left.
     """
     while True:
         s: Int = take_ticket(counter)
         if s >= len(fires.ignition):
             return
-        weather = fires.weather[s]
-        pattern = world.pattern[weather]
+        series = series_of(fires.series, s)
+        own_codes, own_dirs, own_special = own_masks(
+            world,
+            codes,
+            open_dirs,
+            special,
+            fires.ignition[s],
+            fires.weather[s],
+            series,
+            fires.holds,
+            fires.place,
+            fires.row[s],
+            treated,
+            scratch,
+        )
         n, settled[s] = solve_one(
             world,
-            closed[pattern],
-            open_dirs[pattern],
+            own_codes,
+            own_dirs,
+            own_special,
             fires.ignition[s],
-            weather,
+            fires.weather[s],
+            series,
+            fires.period_min,
             fires.duration_min[s],
             scratch.arrival,
             scratch.parent,
@@ -629,124 +1051,180 @@ def burn_statistics(
             cell = np.int64(scratch.touched[i])
             scratch.arrival[cell] = np.inf
             scratch.parent[cell] = UNBURNED
-            counts[cell] += weight[s]
             total += world.value[cell]
             met |= world.marks[cell]
+        if met & RIM == 0:
+            for i in range(n):
+                counts[scratch.touched[i]] += weight[s]
         burned[s] = n
         loss[s] = total
         marks_met[s] = met
 
 
-FIRES_PER_TICKET = 8
+@njit(cache=True, nogil=True)
+def store(
+    lowest: Int, highest: Int, width: Int, arrival: F4, parent: I1, cells: I4, times: F4, parents: I1, columns: I4
+) -> Int:
+    """Write the burned cells from the padded cell `lowest` to `highest`, in order, with their columns; returns how many."""
+    eight = parent.view(np.int64)
+    n = 0
+    left, right = width, -1
+    for group in range(lowest // 8, highest // 8 + 1):
+        if eight[group] == -1:  # eight cells that have not burned
+            continue
+        for cell in range(group * 8, group * 8 + 8):
+            if parent[cell] >= 0:
+                cells[n] = cell
+                times[n] = arrival[cell]
+                parents[n] = parent[cell]
+                column = cell % width
+                left, right = min(left, column), max(right, column)
+                n += 1
+    columns[0], columns[1] = left, right
+    return n
+
+
+@njit(cache=True, nogil=True)
+def solve_states(
+    world: World, fires: Burning, states: States, owner: I4, worker: Int, settled: I8, counter: I8, scratch: Scratch
+) -> tuple[I4, F4, I1]:
+    """Solve S fires on the untreated world and keep each one's burned cells in this thread's own arrays, returned.
+
+    Writes start, count and columns of `states`, and who holds the fire's cells into owner i4 (S,).
+    """
+    cells, times, parents = np.empty(1024, np.int32), np.empty(1024, np.float32), np.empty(1024, np.int8)
+    used = 0
+    while True:
+        s: Int = take_ticket(counter)
+        if s >= len(fires.ignition):
+            return cells[:used], times[:used], parents[:used]
+        n, settled[s] = solve_one(
+            world,
+            world.codes,
+            world.open_dirs,
+            world.special,
+            fires.ignition[s],
+            fires.weather[s],
+            series_of(fires.series, s),
+            fires.period_min,
+            fires.duration_min[s],
+            scratch.arrival,
+            scratch.parent,
+            scratch,
+        )
+        if used + n > len(cells):
+            size = max(2 * len(cells), used + n)
+            more_cells, more_times = np.empty(size, np.int32), np.empty(size, np.float32)
+            more_parents = np.empty(size, np.int8)
+            more_cells[:used], more_times[:used], more_parents[:used] = cells[:used], times[:used], parents[:used]
+            cells, times, parents = more_cells, more_times, more_parents
+        lowest, highest = scratch.touched[0], scratch.touched[0]
+        for i in range(n):
+            lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
+        store(
+            lowest,
+            highest,
+            world.width,
+            scratch.arrival,
+            scratch.parent,
+            cells[used:],
+            times[used:],
+            parents[used:],
+            states.columns[s],
+        )
+        for i in range(n):
+            scratch.arrival[scratch.touched[i]] = np.inf
+            scratch.parent[scratch.touched[i]] = UNBURNED
+        states.start[s], states.count[s], owner[s] = used, n, worker
+        used += n
+
+
+@njit(cache=True, nogil=True)
+def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, room: Int) -> None:
+    """Copy the fires `which` (S,) of a bank into episode e, from place `first` on.
+
+    Each gets room for as many cells as it has burned, or for `room` cells where treatments may let it burn more.
+    """
+    for s in range(len(which)):
+        start, n = bank.start[which[s]], np.int64(bank.count[which[s]])
+        states.cell[first : first + n] = bank.cell[start : start + n]
+        states.arrival[first : first + n] = bank.arrival[start : start + n]
+        states.parent[first : first + n] = bank.parent[start : start + n]
+        states.start[e, s], states.count[e, s] = first, n
+        states.columns[e, s] = bank.columns[which[s]]
+        first += max(n, room)
+
+
+@njit(cache=True, nogil=True)
+def came_near(states: States, e: Int, s: Int, treated: I8, width: Int) -> bool:
+    """Whether a fire burned any cell within PAD rows and columns of a treated cell."""
+    start = states.start[e, s]
+    stop = start + states.count[e, s]
+    lowest, highest = states.cell[start], states.cell[stop - 1]
+    left, right = states.columns[e, s, 0], states.columns[e, s, 1]
+    for cell in treated:
+        if cell < 0:
+            continue
+        if cell + PAD * width + PAD < lowest or cell - PAD * width - PAD > highest:
+            continue
+        column = cell % width
+        if column + PAD < left or column - PAD > right:
+            continue
+        for row in range(-PAD, PAD + 1):
+            first = cell + row * width - PAD
+            low, high = start, stop  # the first burned cell that is not before `first`
+            while low < high:
+                middle = (low + high) >> 1
+                if states.cell[middle] < first:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < stop and states.cell[low] <= first + 2 * PAD:
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def load(states: States, e: Int, s: Int, scratch: Scratch) -> None:
+    """Lay a fire's burned cells out on the scratch grid."""
+    for i in range(states.start[e, s], states.start[e, s] + states.count[e, s]):
+        scratch.arrival[states.cell[i]] = states.arrival[i]
+        scratch.parent[states.cell[i]] = states.parent[i]
+
+
+@njit(cache=True, nogil=True)
+def wipe(cells: I4, n: Int, scratch: Scratch) -> None:
+    """Clear n listed cells of the scratch grid."""
+    for i in range(n):
+        scratch.arrival[cells[i]] = np.inf
+        scratch.parent[cells[i]] = UNBURNED
 
 
 @njit(cache=True, nogil=True)
 def repair_states(
     world: World,
-    closed: U1,
-    open_dirs: U4,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
     treated: I8,
-    ignition: I4,
-    weather: I4,
-    duration_min: F4,
-    arrival: F4,
-    parent: I1,
+    all_treated: I8,
+    fires: Burning,
+    states: States,
     loss: F8,
     settled: I8,
-    counter: I8,
-    scratch: Scratch,
-) -> None:
-    """Bring E x S fires up to date after episode e treated the padded cell `treated[e]` (-1: none).
-
-    closed u1, open_dirs u4 (E, G, C) already hold the break; ignition ... duration (E, S); arrival, parent (E, S, C);
-    loss, settled (E, S), settled being added to. Threads share `counter`.
-    """
-    episodes, per_episode = ignition.shape
-    while True:
-        first = take_ticket(counter) * FIRES_PER_TICKET
-        if first >= episodes * per_episode:
-            return
-        for task in range(first, min(first + FIRES_PER_TICKET, episodes * per_episode)):
-            e = task // per_episode
-            s = task - e * per_episode
-            if treated[e] < 0:
-                continue
-            pattern = world.pattern[weather[e, s]]
-            avoided, resolved = repair_one(
-                world,
-                closed[e, pattern],
-                open_dirs[e, pattern],
-                ignition[e, s],
-                weather[e, s],
-                duration_min[e, s],
-                treated[e],
-                arrival[e, s],
-                parent[e, s],
-                scratch,
-            )
-            loss[e, s] -= avoided
-            settled[e, s] += resolved
-
-
-PLANES = 7  # burned, downstream value, earliness, toward north, east, south, west
-
-
-@njit(cache=True, nogil=True)
-def add_planes(
-    world: World, duration: Any, arrival: F4, parent: I1, weight: float, planes: F8, scratch: Scratch
-) -> None:
-    """Add one fire to the sums (7, C): see `sum_planes`."""
-    width = world.width
-    touched, children, downstream = scratch.touched, scratch.children, scratch.downstream
-    n = 0
-    for candidate in range(len(parent)):
-        if parent[candidate] >= 0:
-            touched[n] = candidate
-            n += 1
-            children[candidate] = 0
-            downstream[candidate] = world.value[candidate]
-    for i in range(n):
-        cell = np.int64(touched[i])
-        k = parent[cell]
-        planes[0, cell] += weight
-        if duration < np.inf:
-            planes[2, cell] += weight * np.floor((1.0 - arrival[cell] / duration) * 1024.0)
-        if k != IGNITION:
-            children[cell - STEP_ROW[k] * width - STEP_COL[k]] += 1
-            for side in range(4):
-                planes[3 + side, cell] += weight * TOWARD[k, side]
-    # Peel the fire's tree from its leaves: a cell whose children are all summed hands its sum on.
-    for i in range(n):
-        cell = np.int64(touched[i])
-        while children[cell] == 0 and parent[cell] != IGNITION:
-            children[cell] = -1
-            planes[1, cell] += weight * downstream[cell]
-            k = parent[cell]
-            up = cell - STEP_ROW[k] * width - STEP_COL[k]
-            downstream[up] += downstream[cell]
-            children[up] -= 1
-            cell = up
-
-
-@njit(cache=True, nogil=True)
-def sum_planes(
-    world: World,
     weight: F8,
-    duration_min: F4,
-    arrival: F4,
-    parent: I1,
     planes: F8,
+    with_planes: U1,
     counter: I8,
     scratch: Scratch,
 ) -> None:
-    """Sums over the S fires of each of E episodes: planes f8 (E, parts, 7, C), exact in any order.
+    """Bring E x S fires up to date after episode e treated the padded cells treated[e] (n,), -1 for none.
 
-    The fires of an episode are cut in `parts` so that threads can share one episode; the caller adds the parts up.
-    0 weight of fires that burned the cell; 1 value downstream of it in the fires' trees, the cell included (not in
-    fires that started there: treating it would not stop those); 2 earliness, 1024 x (1 - arrival / duration);
-    3-6 how far the fire moved north, east, south, west as it entered, in 1/1024.
+    The masks (E, G, C) already hold the treatment; all_treated (E, m) is what episode e treated so far, this included.
+    loss, settled (E, S); settled is added to. Where with_planes (E,) is set the sums `planes` (E, parts, 7, C) follow.
+    Threads share `counter`; a ticket is one part of an episode's fires.
     """
-    episodes, per_episode = duration_min.shape
+    episodes, per_episode = fires.ignition.shape
     parts = planes.shape[1]
     while True:
         ticket = take_ticket(counter)
@@ -754,6 +1232,373 @@ def sum_planes(
             return
         e = ticket // parts
         part = ticket - e * parts
+        any_treated = False
+        for cell in treated[e]:
+            any_treated |= cell >= 0
+        if not any_treated:
+            continue
+        for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
+            if not came_near(states, e, s, treated[e], world.width):
+                continue
+            ignition, weather, duration = fires.ignition[e, s], fires.weather[e, s], fires.duration_min[e, s]
+            series = series_of(fires.series, (e, s))
+            load(states, e, s, scratch)
+            own_codes, own_dirs, own_special = own_masks(
+                world,
+                codes[e],
+                open_dirs[e],
+                masks_of(special, e),
+                ignition,
+                weather,
+                series,
+                fires.holds,
+                fires.place,
+                fires.row[e, s],
+                all_treated[e],
+                scratch,
+            )
+            avoided, resolved, n_lost, n_touched, anew = repair_one(
+                world,
+                own_codes,
+                own_dirs,
+                own_special,
+                ignition,
+                weather,
+                series,
+                fires.period_min,
+                duration,
+                treated[e],
+                scratch.arrival,
+                scratch.parent,
+                scratch,
+            )
+            loss[e, s] -= avoided
+            settled[e, s] += resolved
+            start = states.start[e, s]
+            if n_touched > 0 or resolved > 0:
+                if with_planes[e]:
+                    add_planes(world, duration, states, e, s, -weight[e, s], planes[e, part], scratch)
+                kept = 0
+                if special is None and not anew:  # nothing burns that had not: the list only thins out
+                    for i in range(start, start + states.count[e, s]):
+                        cell = states.cell[i]
+                        if scratch.parent[cell] >= 0:
+                            states.cell[start + kept] = cell
+                            states.arrival[start + kept] = scratch.arrival[cell]
+                            states.parent[start + kept] = scratch.parent[cell]
+                            kept += 1
+                else:
+                    lowest, highest = states.cell[start], states.cell[start + states.count[e, s] - 1]
+                    for i in range(n_touched):
+                        lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
+                    kept = store(
+                        lowest,
+                        highest,
+                        world.width,
+                        scratch.arrival,
+                        scratch.parent,
+                        states.cell[start:],
+                        states.arrival[start:],
+                        states.parent[start:],
+                        states.columns[e, s],
+                    )
+                states.count[e, s] = kept
+                if with_planes[e]:
+                    add_planes(world, duration, states, e, s, weight[e, s], planes[e, part], scratch)
+            wipe(states.cell[start:], np.int64(states.count[e, s]), scratch)
+
+
+@njit(cache=True, nogil=True)
+def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, series: I4 | None, scratch: Scratch) -> Int:
+    """List the cells whose closing would shut an edge that the fire took, and the value that burned through those edges.
+
+    Writes `scratch.touched`, `mark` and `bound`; returns how many. `scratch.downstream` is that of `sum_downstream`.
+    codes (C,) are those of the fire's pattern; with a series every edge past a corner counts, whatever its flanks.
+    """
+    marked, bound = scratch.touched, scratch.bound
+    n = 0
+    for i in range(states.start[e, s], states.start[e, s] + states.count[e, s]):
+        end = np.int64(states.cell[i])
+        k = np.int64(states.parent[i])
+        if k == IGNITION:
+            continue
+        start = end - world.offset[k]
+        through = scratch.downstream[end]
+        for m in range(8):
+            if m == 0:
+                cell = start
+            elif m == 1:
+                cell = end
+            elif m < 6:
+                if world.crossed[k, m - 2] == 0:
+                    continue
+                cell = start + world.crossed[k, m - 2]
+            else:
+                if world.flanks[k, 0] == 0:
+                    continue
+                if series is None and not blocks(codes[start + world.flanks[k, 7 - m]]):
+                    continue
+                cell = start + world.flanks[k, m - 6]
+            if scratch.mark[cell] == 0:
+                scratch.mark[cell] = 1
+                marked[n] = cell
+                bound[cell] = 0.0
+                n += 1
+            bound[cell] += through
+    return n
+
+
+@njit(cache=True, nogil=True)
+def gain_sums(
+    world: World,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
+    units: I8,
+    altered: bool,
+    all_treated: I8,
+    fires: Burning,
+    states: States,
+    weight: F8,
+    avoided: F8,
+    bound: F8,
+    settled: I8,
+    counter: I8,
+    scratch: Scratch,
+) -> None:
+    """Add up what each unit alone would avoid next, exactly: repair with it, and undo, for every fire of E x S.
+
+    units i8 (U, n) padded cells, -1 for none. avoided, bound f8 (E, U) are this thread's sums over fires, weighted by
+    whole numbers, exact in any order; bound is the value that burned through edges the unit would shut, no less than
+    what a firebreak avoids. settled i8 (1,) is added to. Threads share `counter`, a ticket is one fire.
+    """
+    episodes, per_episode = fires.ignition.shape
+    width = world.width
+    while True:
+        ticket = take_ticket(counter)
+        if ticket >= episodes * per_episode:
+            return
+        e = ticket // per_episode
+        s = ticket - e * per_episode
+        ignition, weather, duration = fires.ignition[e, s], fires.weather[e, s], fires.duration_min[e, s]
+        series = series_of(fires.series, (e, s))
+        pattern = np.int64(world.pattern[weather]) if series is None else -1
+        own_codes, own_dirs, own_special = own_masks(
+            world,
+            codes[e],
+            open_dirs[e],
+            masks_of(special, e),
+            ignition,
+            weather,
+            series,
+            fires.holds,
+            fires.place,
+            fires.row[e, s],
+            all_treated[e],
+            scratch,
+        )
+        trial_codes, trial_dirs, trial_special = scratch.trial_codes, scratch.trial_dirs, scratch.trial_special
+        for g in range(len(trial_codes)):
+            if pattern < 0 or g == pattern:
+                trial_codes[g] = own_codes[g]
+                trial_dirs[g] = own_dirs[g]
+                if special is not None:
+                    trial_special[g] = own_special[g]
+        sum_downstream(world, states, e, s, scratch)
+        n_marked = mark_crossed(world, own_codes[max(pattern, 0)], states, e, s, series, scratch)
+        marked = scratch.touched[:n_marked].copy()
+        load(states, e, s, scratch)
+        for u in range(len(units)):
+            met = False
+            through = 0.0
+            for cell in units[u]:
+                if cell < 0 or cell == ignition:
+                    continue
+                if scratch.mark[cell]:
+                    met = True
+                    through += scratch.bound[cell]
+                elif special is not None:
+                    met |= burned_near(scratch.parent, cell, width)
+            if not met:
+                continue
+            for cell in units[u]:
+                if cell < 0 or cell == ignition:
+                    continue
+                if not altered and not holds_against(fires.holds, fires.place, fires.row[e, s], cell):
+                    continue
+                for g in range(len(trial_codes)):
+                    if pattern < 0 or g == pattern:
+                        if altered:
+                            trial_codes[g, cell] = world.altered_codes[g, cell]
+                            refresh(world, trial_codes[g], trial_dirs[g], masks_of(trial_special, g), cell)
+                        else:
+                            shut_cell(world, trial_codes[g], trial_dirs[g], cell)
+            less, resolved, n_lost, n_touched, anew = repair_one(
+                world,
+                trial_codes,
+                trial_dirs,
+                trial_special,
+                ignition,
+                weather,
+                series,
+                fires.period_min,
+                duration,
+                units[u],
+                scratch.arrival,
+                scratch.parent,
+                scratch,
+            )
+            avoided[e, u] += weight[e, s] * less
+            bound[e, u] += weight[e, s] * through
+            settled[0] += resolved
+            if anew or special is not None:
+                wipe(scratch.touched, n_touched, scratch)
+                load(states, e, s, scratch)
+            else:
+                wipe(scratch.touched[n_lost:], n_touched - n_lost, scratch)
+                for i in range(n_lost):
+                    scratch.arrival[scratch.touched[i]] = scratch.log_arrival[i]
+                    scratch.parent[scratch.touched[i]] = scratch.log_parent[i]
+            for cell in units[u]:
+                if cell < 0:
+                    continue
+                for g in range(len(trial_codes)):
+                    if pattern < 0 or g == pattern:
+                        trial_codes[g, cell] = own_codes[g, cell]
+                        for row in range(-PAD, PAD + 1):
+                            for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
+                                trial_dirs[g, near] = own_dirs[g, near]
+                                if special is not None:
+                                    trial_special[g, near] = own_special[g, near]
+        for i in range(n_marked):
+            scratch.mark[marked[i]] = 0
+        start = states.start[e, s]
+        wipe(states.cell[start:], np.int64(states.count[e, s]), scratch)
+
+
+PLANES = 7  # burned, downstream value, earliness, toward north, east, south, west
+
+
+@njit(cache=True, nogil=True)
+def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratch) -> None:
+    """Write the value that burned through each cell of a fire's tree, the cell included, into `scratch.downstream`.
+
+    The tree is peeled from its leaves: a cell whose children are all summed hands its sum on.
+    """
+    children, downstream, tree, offset = scratch.children, scratch.downstream, scratch.tree, world.offset
+    start = states.start[e, s]
+    stop = start + states.count[e, s]
+    for i in range(start, stop):
+        cell = states.cell[i]
+        children[cell] = 0
+        downstream[cell] = world.value[cell]
+        tree[cell] = states.parent[i]
+    for i in range(start, stop):
+        k = np.int64(states.parent[i])
+        if k != IGNITION:
+            children[states.cell[i] - offset[k]] += 1
+    for i in range(start, stop):
+        cell = np.int64(states.cell[i])
+        while children[cell] == 0 and tree[cell] != IGNITION:
+            children[cell] = -1
+            up = cell - offset[np.int64(tree[cell])]
+            downstream[up] += downstream[cell]
+            children[up] -= 1
+            cell = up
+
+
+@njit(cache=True, nogil=True)
+def add_planes(
+    world: World, duration: Any, states: States, e: Int, s: Int, weight: float, planes: F8, scratch: Scratch
+) -> None:
+    """Add one fire to the sums (7, C), or take it away with a negative weight: see `sum_planes`."""
+    sum_downstream(world, states, e, s, scratch)
+    for i in range(states.start[e, s], states.start[e, s] + states.count[e, s]):
+        cell = np.int64(states.cell[i])
+        k = np.int64(states.parent[i])
+        planes[0, cell] += weight
+        if duration < np.inf:
+            planes[2, cell] += weight * np.floor((1.0 - states.arrival[i] / duration) * 1024.0)
+        if k != IGNITION:
+            planes[1, cell] += weight * scratch.downstream[cell]
+            for side in range(4):
+                planes[3 + side, cell] += weight * TOWARD[k, side]
+
+
+@njit(cache=True, nogil=True)
+def sum_planes(
+    world: World,
+    fires: Burning,
+    states: States,
+    weight: F8,
+    planes: F8,
+    wanted: U1,
+    counter: I8,
+    scratch: Scratch,
+) -> None:
+    """Sums over the S fires of each episode that is wanted (E,): planes f8 (E, parts, 7, C), exact in any order.
+
+    weight f8 (E, S) holds whole numbers. The fires of an episode are cut in `parts` so that threads can share one
+    episode; the caller adds the parts up. 0 weight of fires that burned the cell; 1 value downstream of it in the
+    fires' trees, the cell included (not in fires that started there: treating it would not stop those); 2 earliness,
+    1024 x (1 - arrival / duration); 3-6 how far the fire moved north, east, south, west as it entered, in 1/1024.
+    """
+    episodes, per_episode = fires.ignition.shape
+    parts = planes.shape[1]
+    while True:
+        ticket = take_ticket(counter)
+        if ticket >= episodes * parts:
+            return
+        e = ticket // parts
+        part = ticket - e * parts
+        if not wanted[e]:
+            continue
         planes[e, part, :, :] = 0.0
         for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
-            add_planes(world, duration_min[e, s], arrival[e, s], parent[e, s], weight[e, s], planes[e, part], scratch)
+            add_planes(world, fires.duration_min[e, s], states, e, s, weight[e, s], planes[e, part], scratch)
+
+
+@njit(cache=True, nogil=True)
+def solve_fire(
+    world: World,
+    codes: U1,
+    open_dirs: Bits,
+    special: Bits | None,
+    fires: Burning,
+    treated: I8,
+    s: Int,
+    arrival: F4,
+    parent: I1,
+    scratch: Scratch,
+) -> Int:
+    """Solve fire s (S,) onto a fresh grid, arrival f4 and parent i1 (C,); returns the burned cells."""
+    series = series_of(fires.series, s)
+    own_codes, own_dirs, own_special = own_masks(
+        world,
+        codes,
+        open_dirs,
+        special,
+        fires.ignition[s],
+        fires.weather[s],
+        series,
+        fires.holds,
+        fires.place,
+        fires.row[s],
+        treated,
+        scratch,
+    )
+    n, _ = solve_one(
+        world,
+        own_codes,
+        own_dirs,
+        own_special,
+        fires.ignition[s],
+        fires.weather[s],
+        series,
+        fires.period_min,
+        fires.duration_min[s],
+        arrival,
+        parent,
+        scratch,
+    )
+    return n

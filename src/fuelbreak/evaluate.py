@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires
-from fuelbreak.spread import make_world, spread
+from fuelbreak.spread import Fields, spread
 
 F8 = npt.NDArray[np.float64]
 
@@ -126,12 +126,10 @@ def evaluate(
             )
         if name == NO_BREAKS:
             raise InputError(f"evaluate: the name {NO_BREAKS!r} is kept for the untreated landscape; rename the plan")
-    world = make_world(landscape, fires.weather, stencil=stencil)
-    untreated = spread(landscape, fires, None, stencil=stencil, workers=workers, world=world)
+    fields = Fields(landscape, fires.weather, stencil=stencil)
+    untreated = spread(landscape, fires, None, workers=workers, fields=fields)
     losses = [untreated.loss]
-    losses += [
-        spread(landscape, fires, plan, stencil=stencil, workers=workers, world=world).loss for plan in plans.values()
-    ]
+    losses += [spread(landscape, fires, plan, workers=workers, fields=fields).loss for plan in plans.values()]
     return Scores(
         (NO_BREAKS, *plans),
         np.stack(losses),

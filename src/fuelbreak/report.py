@@ -16,7 +16,7 @@ from fuelbreak.formats import write_breaks, write_raster
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.parallel import CoreUse
 from fuelbreak.scenarios import Fires
-from fuelbreak.spread import make_world, spread
+from fuelbreak.spread import Fields, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,9 +88,9 @@ def hand_over(
         crs=crs,
         transform=transform,
     )
-    world = make_world(landscape, fires.weather)
-    before = spread(landscape, fires, world=world).burn_probability()
-    after = spread(landscape, fires, plan, world=world).burn_probability()
+    fields = Fields(landscape, fires.weather)
+    before = spread(landscape, fires, fields=fields).burn_probability()
+    after = spread(landscape, fires, plan, fields=fields).burn_probability()
     meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"
     for word, probability in (("before", before), ("after", after)):
         write_raster(

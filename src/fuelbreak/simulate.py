@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fuelbreak import parallel
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires, Purpose, Weather, fire_season
-from fuelbreak.spread import SpreadResult, make_world, settle_buffer, spread
+from fuelbreak.spread import Fields, SpreadResult, settle_buffer, spread
 
 
 def demo_landscape(
@@ -40,7 +40,7 @@ class Simulate:
         self.landscape = demo_landscape(weathers=self.weather) if landscape is None else landscape
         self.seed = seed
         self._workers = 1
-        self._world = make_world(self.landscape, self.weather)
+        self._fields = Fields(self.landscape, self.weather)
 
     @property
     def workers(self) -> int:
@@ -68,4 +68,4 @@ class Simulate:
         fires = Fires.draw(
             self.landscape, n, self.seed, purpose=purpose, weather=self.weather, duration_min=max_duration
         )
-        return spread(self.landscape, fires, plan, workers=self._workers, world=self._world)
+        return spread(self.landscape, fires, plan, workers=self._workers, fields=self._fields)

@@ -1,38 +1,44 @@
 """Fire spread: arrival times of many fires, for one plan (`spread`) or for many growing plans (`Ensemble`).
 
-Allocates, checks and calls the kernels. Fire growth is minimum travel time on a 16-direction grid (Finney 2002,
-Canadian Journal of Forest Research 32:1420-1424), with the grid's own error on an ellipse calibrated away.
+Allocates, checks and calls the kernels. Fire growth is minimum travel time on a grid of 8, 16 or 32 directions (Finney
+2002, Canadian Journal of Forest Research 32:1420-1424), with the grid's own error on an ellipse calibrated away.
 """
 
 from __future__ import annotations
 
+import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fuelbreak import _kernels, parallel
-from fuelbreak._kernels import PAD, Burning, World
+from fuelbreak._kernels import ALTERED, CLOSED, PAD, Burning, States, World
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
-from fuelbreak.landscape import Landscape, Plan
-from fuelbreak.scenarios import Fires, Weather
+from fuelbreak.landscape import LAYERS, Landscape, Plan, Window
+from fuelbreak.scenarios import Fires, Weather, holding
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
+U1 = npt.NDArray[np.uint8]
 T = TypeVar("T", bound=np.generic)
+HoldRule = Callable[[F4], npt.ArrayLike]  # head flame length, m -> probability that a firebreak holds
 
-STENCILS = (16,)
 # Share of the homogeneous correction that is applied. All of it over-burns mixed fuels, where the front picks the
 # favored directions: +7.4 % against -0.4 % area at 0.7 on ten mixed landscapes, the ones 0.7 was chosen on.
 STRENGTH = 0.7
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
-BANK_LIMIT_BYTES = 1 << 30  # base states of the fire bank are kept up to here, and solved again at reset beyond
+WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
+KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
+FIRST_MARGIN = 64  # cells around its ignitions in which a fire is first tried, doubled until it stays inside
 MAX_BUFFER_CELLS = 25
 
 
@@ -74,7 +80,7 @@ def calibrated(spread_rate: F8, length_to_width: F8, heading_deg: F8, *, strengt
     return spread_rate * np.exp(strength * between(log_rate)), 1 - rear
 
 
-def cell_fields(behavior: FireBehavior, cell_size_m: float) -> F4:
+def cell_fields(behavior: FireBehavior, cell_size_m: float, stencil: int = 16) -> F4:
     """Slowness of spread of every cell: (H, W, 3) f4 of A, Bx, By in min per cell, x east, y north.
 
     An ellipse that grows from its rear focus has slowness A - B.d along the unit vector d, with A = 1 / (R (1 - e)) and
@@ -93,68 +99,261 @@ def cell_fields(behavior: FireBehavior, cell_size_m: float) -> F4:
     return fields
 
 
+def _value_step(landscape: Landscape) -> float:
+    """What values at risk are rounded to: 2**20 steps make the largest in the area of interest, or a little more."""
+    top = float(landscape.value.max(where=landscape.area_of_interest, initial=0.0))
+    return 2.0 ** np.ceil(np.log2(top)) / VALUE_STEPS if top > 0 else 1.0
+
+
 def exact_value(landscape: Landscape) -> F8:
     """Loss of each cell when it burns (H, W): the value at risk inside the area of interest, 0 outside.
 
     Rounded to 2**20 steps of the largest value: sums are then exact in float64, whatever their order, so that a repair,
     a thread count or a process never changes a loss in its last digit.
     """
-    value = np.where(landscape.area_of_interest, landscape.value, 0.0).astype(np.float64)
-    top = value.max()
-    if top <= 0:
-        return value
-    step = 2.0 ** np.ceil(np.log2(top)) / VALUE_STEPS
-    return np.asarray(np.rint(value / step) * step)
+    return _rounded(landscape.value, landscape.area_of_interest, _value_step(landscape))
+
+
+def _rounded(value: F4, inside: npt.NDArray[np.bool_], step: float) -> F8:
+    return np.asarray(np.where(inside, np.rint(value.astype(np.float64) / step) * step, 0.0))
 
 
 def _padded(array: npt.NDArray[T], fill: float) -> npt.NDArray[T]:
     return np.pad(array, PAD, constant_values=fill).ravel()
 
 
-def make_world(landscape: Landscape, weathers: Sequence[Weather], *, stencil: int = 16) -> World:
-    """What all fires on a landscape share, ready for the kernels: spread fields of K weathers, closed cells, values."""
-    if stencil not in STENCILS:
-        raise InputError(f"stencil: {stencil} neighbors are not offered; use {', '.join(map(str, STENCILS))}")
-    _check_memory(landscape, len(weathers), 0)
-    rows, cols = landscape.shape[0] + 2 * PAD, landscape.shape[1] + 2 * PAD
-    spread = np.zeros((len(weathers), rows, cols, 4), np.float32)
-    spread[..., 0] = np.inf
-    bucket_min = np.empty(len(weathers), np.float32)
-    pattern = np.empty(len(weathers), np.int32)
-    patterns: dict[bytes, int] = {}
-    closed: list[npt.NDArray[np.uint8]] = []
-    for i, weather in enumerate(weathers):
-        behavior = fire_behavior(landscape, weather)
-        spread[i, PAD:-PAD, PAD:-PAD, :3] = cell_fields(behavior, landscape.cell_size_m)
-        rate = behavior.spread_rate_m_min
-        if not np.isfinite(rate).all():
-            raise InputError(
-                f"weather {i}: the rate of spread is not finite on {int((~np.isfinite(rate)).sum())} cells"
-            )
-        # Half the usual time between neighbors: few re-settled cells, few empty buckets.
-        typical = 0.5 * landscape.cell_size_m / np.median(rate[rate > 0]) if (rate > 0).any() else 1.0
-        bucket_min[i] = np.clip(typical, 0.02, 20.0)
-        shut = _padded(np.where(rate > 0, 0, _kernels.CLOSED).astype(np.uint8), int(_kernels.CLOSED))
-        pattern[i] = patterns.setdefault(shut.tobytes(), len(patterns))
-        if pattern[i] == len(closed):
-            closed.append(shut)
-    closed_patterns = np.stack(closed).astype(np.uint8)
-    open_dirs = np.zeros(closed_patterns.shape, np.uint32)
-    for i in range(len(closed)):
-        _kernels.all_open_bits(closed_patterns[i], open_dirs[i], rows, cols)
-    marks = np.full(landscape.shape, _kernels.EDGE)
-    marks[1:-1, 1:-1] = 0
-    marks[landscape.area_of_interest] |= _kernels.INTEREST
+def _aligned(shape: tuple[int, ...]) -> F4:
+    """An empty float32 array that starts a cache line, so that a cell's edges lie in as few lines as can be."""
+    n = int(np.prod(shape))
+    raw = np.empty(4 * n + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + 4 * n].view(np.float32).reshape(shape)
+
+
+def build_world(
+    fields: Sequence[F4],
+    value: F8,
+    marks: npt.NDArray[np.uint8],
+    *,
+    stencil: int = 16,
+    altered: Sequence[F4] | None = None,
+    bucket_min: Sequence[float] | None = None,
+    workers: int = 1,
+) -> World:
+    """What all fires share, ready for the kernels, from the fields of K weathers.
+
+    Parameters
+    ----------
+    fields : K arrays (H, W, 3) f4 as `cell_fields` gives them: A, Bx, By; A is infinite where nothing spreads
+    value, marks : (H, W) loss when a cell burns; EDGE, INTEREST and RIM bits
+    altered : the fields of the landscape with every cell a shaded fuelbreak, if there are to be any
+    bucket_min : width of a time bucket for each weather; any gives the same bits, some are slow
+    """
+    bits = _kernels.STENCILS[stencil]
+    rows, cols = value.shape[0] + 2 * PAD, value.shape[1] + 2 * PAD
+    cells, k = rows * cols, len(fields)
+
+    def differences(steps: I8) -> I8:
+        return np.ascontiguousarray(steps[:stencil, ..., 0] * cols + steps[:stencil, ..., 1])
+
+    offset, crossed, flanks = map(differences, (_kernels.STEPS, _kernels.CROSSED, _kernels.FLANKS))
+    shut, buckets = [], np.empty(k, np.float32)
+    kept = None if altered is None else np.zeros((2, k, cells, 4), np.float32)
+    for i, field in enumerate(fields):
+        as_altered = field if altered is None else altered[i]
+        closed = _padded(np.where(np.isfinite(field[..., 0]), 0, CLOSED).astype(np.uint8), int(CLOSED))
+        then = _padded(
+            np.where(np.isfinite(as_altered[..., 0]), ALTERED, ALTERED | CLOSED).astype(np.uint8), int(CLOSED)
+        )
+        shut.append((closed, then))
+        # Half the usual time between neighbors: few cells settled twice, few empty buckets.
+        slowness = field[..., 0][np.isfinite(field[..., 0])]
+        typical = 0.25 * float(np.median(slowness)) if len(slowness) else 1.0
+        buckets[i] = np.clip(typical if bucket_min is None else bucket_min[i], 1e-4, 1e4)
+    pattern, first = np.empty(k, np.int32), dict[bytes, int]()
+    for i, (closed, then) in enumerate(shut):
+        pattern[i] = first.setdefault(closed.tobytes() + then.tobytes() * (altered is not None), len(first))
+    distinct = [shut[int(np.argmax(pattern == g))] for g in range(len(first))]
+    codes, altered_codes = (np.stack(each) for each in zip(*distinct, strict=True))
+    open_dirs = np.zeros(codes.shape, bits)
+    minutes = _aligned((k, cells, stencil))
+    counter = iter(range(k))
+
+    def work(_worker: int) -> None:
+        for i in counter:
+            padded = np.zeros((rows, cols, 4), np.float32)
+            padded[..., 0] = np.inf
+            padded[PAD:-PAD, PAD:-PAD, :3] = fields[i]
+            flat = padded.reshape(cells, 4)
+            _kernels.all_minutes(flat, codes[pattern[i]], offset, crossed, cols, minutes[i])
+            if kept is not None and altered is not None:
+                kept[0, i] = flat
+                padded[PAD:-PAD, PAD:-PAD, :3] = altered[i]
+                kept[1, i] = flat
+
+    parallel.run_threads(work, min(workers, k))
+    for g in range(len(codes)):
+        _kernels.all_open_bits(codes[g], open_dirs[g], offset, crossed, flanks, cols)
     return World(
-        spread.reshape(len(weathers), rows * cols, 4),
-        bucket_min,
+        minutes,
+        buckets,
         pattern,
-        closed_patterns,
+        codes,
         open_dirs,
-        _padded(exact_value(landscape), 0.0),
+        None if altered is None else np.zeros_like(open_dirs),
+        kept,
+        altered_codes,
+        _padded(value, 0.0),
         _padded(marks, 0),
+        offset,
+        crossed,
+        flanks,
         cols,
     )
+
+
+class Fields:
+    """Spread fields of a landscape in a bank of K weathers: made when first asked for, kept while they fit.
+
+    Parameters
+    ----------
+    stencil : neighbors of a cell: 8 (rough and fast), 16 (to train), 32 (to judge)
+    shaded : the landscape as it would be with every treatable cell a shaded fuelbreak (`landscape.shaded`); needed
+        where a plan's kind is `shaded`
+    keep_bytes : fields beyond this are let go, the least recently used first
+    """
+
+    def __init__(
+        self,
+        landscape: Landscape,
+        weathers: Sequence[Weather],
+        *,
+        stencil: int = 16,
+        shaded: Landscape | None = None,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        if stencil not in _kernels.STENCILS:
+            offered = ", ".join(map(str, _kernels.STENCILS))
+            raise InputError(f"stencil: {stencil} neighbors are not offered; use {offered}")
+        if shaded is not None and (shaded.shape, shaded.cell_size_m) != (landscape.shape, landscape.cell_size_m):
+            raise InputError("shaded: it is another grid; make it of this landscape with `landscape.shaded`")
+        self.landscape, self.weathers, self.stencil, self.shaded = landscape, tuple(weathers), stencil, shaded
+        self._keep_bytes = keep_bytes
+        self._made: OrderedDict[tuple[Window, tuple[int, ...]], World] = OrderedDict()
+        self._lock = threading.Lock()
+        self._step = _value_step(landscape)
+
+    @property
+    def whole_window(self) -> Window:
+        """The window that is all of the landscape."""
+        return (0, 0, *self.landscape.shape)
+
+    def world_bytes(self, cells: int, weathers: int) -> int:
+        """Memory of the world of a window of so many cells in so many weathers."""
+        per_weather = 4 * self.stencil + (32 if self.shaded is not None else 0)
+        return cells * (per_weather * weathers + 16)
+
+    @property
+    def fits_whole(self) -> bool:
+        """Whether the whole landscape in all weathers is small enough to be kept; else fires burn in windows."""
+        return self.world_bytes(math.prod(self.landscape.shape), len(self.weathers)) <= self._keep_bytes
+
+    def world(
+        self, window: Window | None = None, which: tuple[int, ...] | None = None, *, workers: int | None = None
+    ) -> World:
+        """The world of a window, all of the landscape if None, in the weathers `which` of the bank, all if None."""
+        window = self.whole_window if window is None else window
+        which = tuple(range(len(self.weathers))) if which is None else which
+        with self._lock:
+            if (window, which) in self._made:
+                self._made.move_to_end((window, which))
+                return self._made[window, which]
+        needed = self.world_bytes(window[2] * window[3], len(which))
+        _refuse_beyond_memory(needed, f"the spread fields of {window[2]} x {window[3]} cells in {len(which)} weathers")
+        world = self._make(window, which, parallel.checked_workers(workers))
+        with self._lock:
+            self._made[window, which] = world
+            while len(self._made) > 1 and sum(map(_world_bytes, self._made.values())) > self._keep_bytes:
+                self._made.popitem(last=False)
+        return world
+
+    def _make(self, window: Window, which: tuple[int, ...], workers: int) -> World:
+        row, col, rows, cols = window
+        whole = window == self.whole_window
+        land = self.landscape if whole else _part(self.landscape, window)
+        shaded = None if self.shaded is None else self.shaded if whole else _part(self.shaded, window)
+        fields: list[F4] = [np.empty(0, np.float32)] * len(which)
+        altered = None if shaded is None else list(fields)
+        counter = iter(range(len(which)))
+
+        def work(_worker: int) -> None:
+            for i in counter:
+                weather = self.weathers[which[i]]
+                fields[i] = cell_fields(_finite_behavior(land, weather, which[i]), land.cell_size_m, self.stencil)
+                if altered is not None and shaded is not None:
+                    behavior = _finite_behavior(shaded, weather, which[i])
+                    altered[i] = cell_fields(behavior, land.cell_size_m, self.stencil)
+
+        parallel.run_threads(work, min(workers, len(which)))
+        height, width = self.landscape.shape
+        marks = np.zeros((rows, cols), np.uint8)
+        inside = self.landscape.area_of_interest[row : row + rows, col : col + cols]
+        marks[inside] |= _kernels.INTEREST
+        for side, at_edge in (
+            (np.s_[:1], row == 0),
+            (np.s_[-1:], row + rows == height),
+            (np.s_[:, :1], col == 0),
+            (np.s_[:, -1:], col + cols == width),
+        ):
+            if at_edge:
+                marks[side] |= _kernels.EDGE
+        for side, at_edge in (
+            (np.s_[:PAD], row == 0),
+            (np.s_[-PAD:], row + rows == height),
+            (np.s_[:, :PAD], col == 0),
+            (np.s_[:, -PAD:], col + cols == width),
+        ):
+            if not at_edge:
+                marks[side] |= _kernels.RIM
+        value = _rounded(land.value, inside, self._step)
+        return build_world(fields, value, marks, stencil=self.stencil, altered=altered, workers=workers)
+
+
+def _part(landscape: Landscape, window: Window) -> Landscape:
+    """A window of a landscape to burn in, whether or not it holds any of the area of interest."""
+    row, col, rows, cols = window
+    layers: dict[str, Any] = {name: getattr(landscape, name)[row : row + rows, col : col + cols] for name in LAYERS}
+    layers["area_of_interest"] = np.ones((rows, cols), bool)
+    return replace(landscape, **layers, transform=None)
+
+
+def _world_bytes(world: World) -> int:
+    return sum(part.nbytes for part in world if isinstance(part, np.ndarray))
+
+
+def _finite_behavior(landscape: Landscape, weather: Weather, number: int) -> FireBehavior:
+    behavior = fire_behavior(landscape, weather)
+    for name in ("spread_rate_m_min", "spread_direction_deg", "length_to_width"):
+        bad = ~np.isfinite(getattr(behavior, name))
+        if bad.any():
+            row, col = np.argwhere(bad)[0]
+            raise InputError(
+                f"weather {number}: {name} is not finite on {int(bad.sum())} cells, first row {row}, column {col}; "
+                "correct the landscape or the weather there"
+            )
+    return behavior
+
+
+def _refuse_beyond_memory(needed: float, what: str) -> None:
+    """Refuse what cannot fit into memory, before it starts."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > 0.8 * free:
+        raise InputError(
+            f"memory: {what} need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer fires or "
+            "weathers, a smaller window, or a smaller stencil"
+        )
 
 
 def check_fires(landscape: Landscape, fires: Fires) -> None:
@@ -183,19 +382,115 @@ def _padded_cell(cell: I8, cols: int) -> I8:
     return (cell // cols + PAD) * (cols + 2 * PAD) + cell % cols + PAD
 
 
-def _burning(landscape: Landscape, fires: Fires) -> Burning:
-    cols = landscape.shape[1]
-    cell = fires.ignitions[:, 0] * cols + fires.ignitions[:, 1]
-    return Burning(_padded_cell(cell, cols).astype(np.int32), fires.weather_index, fires.duration_min)
+def _cropped(padded: npt.NDArray[T], shape: tuple[int, int]) -> npt.NDArray[T]:
+    """Take the padding off the last axis of a flat padded array."""
+    cells = (shape[0] + 2 * PAD) * (shape[1] + 2 * PAD)
+    grid = padded[..., :cells].reshape(*padded.shape[:-1], shape[0] + 2 * PAD, shape[1] + 2 * PAD)
+    return np.ascontiguousarray(grid[..., PAD:-PAD, PAD:-PAD])
 
 
-def _treat_world(world: World, cells: I8) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-    """Closed cells and open directions (G, C) once the padded `cells` are firebreaks."""
-    closed, open_dirs = world.closed.copy(), world.open_dirs.copy()
-    for shut, bits in zip(closed, open_dirs, strict=True):
-        for cell in cells:
-            _kernels.close_cell(shut, bits, cell, world.width)
-    return closed, open_dirs
+def _exact_weights(weight: F8, steps: int = VALUE_STEPS) -> I8:
+    """Weights as whole numbers in proportion, so that weighted sums do not depend on the order of the fires."""
+    if weight.min() == weight.max():
+        return np.ones(len(weight), np.int64)
+    return np.asarray(np.rint(weight / weight.max() * steps), np.int64)
+
+
+def _burning(fires: Fires, window: Window, index: dict[int, int] | None = None, which: I8 | None = None) -> Burning:
+    """Fires as the kernels take them, in a window; `index` gives the place of a weather in the window's world."""
+    which = np.arange(len(fires)) if which is None else which
+    cell = (fires.ignitions[which, 0] - window[0]) * window[3] + fires.ignitions[which, 1] - window[1]
+    weather = fires.weather_index[which]
+    if index is not None:
+        weather = np.array([index[w] for w in weather.ravel().tolist()], np.int32).reshape(weather.shape)
+    series = weather if weather.ndim == 2 else None
+    return Burning(
+        _padded_cell(cell, window[3]).astype(np.int32),
+        np.ascontiguousarray(weather[:, 0]) if weather.ndim == 2 else weather,
+        fires.duration_min[which],
+        np.arange(len(which), dtype=np.int32),
+        series,
+        np.float32(fires.period_min),
+        None,
+        None,
+    )
+
+
+def _with_holding(
+    burning: Burning,
+    landscape: Landscape,
+    fires: Fires,
+    cells: I8,
+    rule: HoldRule | None,
+    seed: int,
+    padded: I8,
+    n: int,
+) -> Burning:
+    """The fires with the bits that say which firebreaks on flat `cells` hold; `padded` are their places among n."""
+    if rule is None:
+        return burning
+    chances = np.empty((len(fires.weather), len(cells)))
+    for i, weather in enumerate(fires.weather):
+        flame_m = fire_behavior(landscape, weather).flame_length_m.ravel()[cells]
+        chances[i] = _chances(rule, flame_m)
+    bits = np.zeros((len(fires), -(-len(cells) // 8)), np.uint8)
+    for first in range(0, len(fires), 256):
+        some = np.arange(first, min(first + 256, len(fires)))
+        weather_index = fires.weather_index[some]
+        # Of a series the day's strongest fire counts: a break is not known to be met at a calm hour.
+        chance = chances[weather_index] if weather_index.ndim == 1 else chances[weather_index].min(axis=1)
+        bits[some] = np.packbits(holding(fires.take(some), cells, chance, seed), axis=1, bitorder="little")
+    place = np.zeros(n, np.int32)
+    place[padded] = np.arange(len(cells))
+    return burning._replace(holds=bits, place=place)
+
+
+def _chances(rule: HoldRule, flame_m: F4) -> F8:
+    chance = np.asarray(rule(flame_m), np.float64)
+    if chance.shape != flame_m.shape or not ((chance >= 0) & (chance <= 1)).all():
+        raise InputError("hold: its probabilities must be one number from 0 to 1 for each flame length given")
+    return chance
+
+
+class _Masks(NamedTuple):
+    """Codes, open directions and special edges (G, C), with the padded cells that were treated."""
+
+    codes: U1
+    open_dirs: npt.NDArray[np.unsignedinteger[Any]]
+    special: npt.NDArray[np.unsignedinteger[Any]] | None
+    treated: I8
+
+
+def _treat_world(world: World, treated: I8, kind: str) -> _Masks:
+    """The masks once the padded cells `treated` are firebreaks or shaded fuelbreaks."""
+    special = None if world.special is None else world.special.copy()
+    codes, open_dirs = world.codes.copy(), world.open_dirs.copy()
+    for cell in treated:
+        _kernels.treat_cell(world, codes, open_dirs, special, cell, kind == "shaded")
+    return _Masks(codes, open_dirs, special, treated)
+
+
+def _check_plan(landscape: Landscape, plan: Plan | None, fields: Fields) -> None:
+    if plan is None:
+        return
+    if plan.shape != landscape.shape:
+        raise InputError(
+            f"plan: it is for a grid of {plan.shape[0]} x {plan.shape[1]} cells, the landscape has "
+            f"{landscape.shape[0]} x {landscape.shape[1]}; make the plan on this landscape"
+        )
+    if plan.kind == "shaded" and fields.shaded is None:
+        raise InputError(
+            "plan: shaded fuelbreaks need the landscape as it is once treated; give it as `shaded`, see landscape.shaded"
+        )
+
+
+class _Scene(NamedTuple):
+    """A window ready to burn in: its world, its masks with the plan in place, and its fires (local order)."""
+
+    window: Window
+    world: World
+    masks: _Masks
+    burning: Burning
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,11 +511,9 @@ class SpreadResult:
     reached_edge: npt.NDArray[np.bool_]
     burned_interest: npt.NDArray[np.bool_]
     cells_solved: int
-    _counts: I8
+    _counts: npt.NDArray[np.integer[Any]]
     _total_weight: int
-    _world: World
-    _closed: npt.NDArray[np.uint8]
-    _open_dirs: npt.NDArray[np.uint32]
+    _scene: Callable[[I8], _Scene]
 
     @property
     def burned_area_ha(self) -> F8:
@@ -246,7 +539,9 @@ class SpreadResult:
 
         Given that one such fire starts; not an annual probability.
         """
-        return _cropped(self._counts / self._total_weight, self.landscape.shape).astype(np.float32)
+        probability = np.empty(self.landscape.shape, np.float32)
+        np.divide(self._counts, self._total_weight, out=probability, casting="unsafe")
+        return probability
 
     def arrival_min(self, i: int) -> F4:
         """Minutes from ignition until fire i burns each cell (H, W) f4, infinity where it does not.
@@ -256,43 +551,18 @@ class SpreadResult:
         return self._solve(i)[0]
 
     def _solve(self, i: int) -> tuple[F4, npt.NDArray[np.int8]]:
-        cells = len(self._world.value)
-        arrival = np.full(cells, np.inf, np.float32)
-        parent = np.full(cells, _kernels.UNBURNED, np.int8)
-        burning = _burning(self.landscape, self.fires)
-        weather = self.fires.weather_index[i]
-        pattern = self._world.pattern[weather]
-        _kernels.solve_one(
-            self._world,
-            self._closed[pattern],
-            self._open_dirs[pattern],
-            burning.ignition[i],
-            weather,
-            self.fires.duration_min[i],
-            arrival,
-            parent,
-            _kernels.make_scratch(cells),
+        scene = self._scene(np.array([range(len(self.fires))[i]]))
+        scratch = _kernels.make_scratch(scene.world)
+        arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
+        _kernels.solve_fire(
+            scene.world, *scene.masks[:3], scene.burning, scene.masks.treated, 0, arrival, parent, scratch
         )
-        return _cropped(arrival, self.landscape.shape), _cropped(parent, self.landscape.shape)
-
-
-def _cropped(padded: npt.NDArray[T], shape: tuple[int, int]) -> npt.NDArray[T]:
-    """Take the padding off the last axis of a flat padded array."""
-    grid = padded.reshape(*padded.shape[:-1], shape[0] + 2 * PAD, shape[1] + 2 * PAD)
-    return np.ascontiguousarray(grid[..., PAD:-PAD, PAD:-PAD])
-
-
-def _exact_weights(weight: F8) -> I8:
-    """Weights as whole numbers in proportion, so that weighted counts do not depend on the order of the fires."""
-    if weight.min() == weight.max():
-        return np.ones(len(weight), np.int64)
-    return np.asarray(np.rint(weight / weight.max() * VALUE_STEPS), np.int64)
-
-
-def _world_size(landscape: Landscape, fires: Fires) -> tuple[int, int, int]:
-    """Padded width, padded cells and weathers that a world for these must have."""
-    rows, cols = landscape.shape
-    return cols + 2 * PAD, (rows + 2 * PAD) * (cols + 2 * PAD), len(fires.weather)
+        row, col, rows, cols = scene.window
+        place = (slice(row, row + rows), slice(col, col + cols))
+        times = np.full(self.landscape.shape, np.inf, np.float32)
+        parents = np.full(self.landscape.shape, _kernels.UNBURNED, np.int8)
+        times[place], parents[place] = _cropped(arrival, (rows, cols)), _cropped(parent, (rows, cols))
+        return times, parents
 
 
 def spread(
@@ -302,58 +572,122 @@ def spread(
     *,
     stencil: int = 16,
     workers: int | None = None,
-    world: World | None = None,
+    shaded: Landscape | None = None,
+    hold: HoldRule | None = None,
+    hold_seed: int = 0,
+    fields: Fields | None = None,
 ) -> SpreadResult:
-    """Burn every fire on the landscape, with the plan's firebreaks in place, and say what burned.
+    """Burn every fire on the landscape, with the plan's fuel breaks in place, and say what burned.
+
+    Large landscapes burn in windows around the ignitions, widened until no fire comes near a window's side: the same
+    result, bit for bit, in memory that does not grow with the map.
 
     Parameters
     ----------
-    plan : firebreaks in place; None for the untreated landscape
-    stencil : neighbors of a cell, 16
+    plan : fuel breaks in place; None for the untreated landscape
+    stencil : neighbors of a cell: 8 (rough and fast), 16 (to train), 32 (to judge)
     workers : threads; None uses every available core; the result is the same, bit for bit, for any number
-    world : `make_world(landscape, fires.weather)` if it is at hand, so that it is not made again
+    shaded : the landscape with every treatable cell a shaded fuelbreak, where the plan's kind is `shaded`
+    hold : probability that a firebreak's cell holds, from the untreated head flame length there in m; whether it holds
+        against a fire is drawn beforehand, the same for every plan; None: firebreaks always hold
+    fields : `Fields` of this landscape and the fires' weathers if at hand, so that they are not made again; they then
+        settle stencil and shaded
 
     Raises
     ------
-    InputError : an ignition outside the grid or on a nonburnable cell; a plan of another grid
+    InputError : an ignition outside the grid or on a nonburnable cell; a plan of another grid; too little memory
     """
     check_fires(landscape, fires)
     workers = min(parallel.checked_workers(workers), len(fires))
-    if plan is not None and plan.shape != landscape.shape:
-        raise InputError(
-            f"plan: it is for a grid of {plan.shape[0]} x {plan.shape[1]} cells, the landscape has "
-            f"{landscape.shape[0]} x {landscape.shape[1]}; make the plan on this landscape"
-        )
-    if world is None:
-        world = make_world(landscape, fires.weather, stencil=stencil)
-    elif (world.width, len(world.value), len(world.pattern)) != _world_size(landscape, fires):
-        raise InputError("world: it was made for another landscape or another bank of weathers; leave it out")
-    treated = np.empty(0, np.int64) if plan is None else _padded_cell(plan.cells, landscape.shape[1])
-    closed, open_dirs = _treat_world(world, treated)
-    burning, weight = _burning(landscape, fires), _exact_weights(fires.weight)
-    n, cells = len(fires), len(world.value)
-    counts = np.zeros((workers, cells), np.int64)
+    if fields is None:
+        fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded)
+    elif fields.landscape is not landscape or fields.weathers != fires.weather:
+        raise InputError("fields: they were made for another landscape or another bank of weathers; leave them out")
+    _check_plan(landscape, plan, fields)
+    n, weight = len(fires), _exact_weights(fires.weight)
     burned, settled = np.zeros(n, np.int64), np.zeros(n, np.int64)
     loss, met = np.zeros(n), np.zeros(n, np.uint8)
-    counter = np.zeros(1, np.int64)
+    total_weight = int(weight.sum())
+    counts = np.zeros(landscape.shape, np.int32 if total_weight < 2**31 else np.int64)
+    margin = np.full(n, FIRST_MARGIN)
 
-    def work(worker: int) -> None:
+    def scene(which: I8) -> _Scene:
+        whole = fields.fits_whole
+        window = (
+            fields.whole_window if whole else _window_around(fires.ignitions[which], margin[which[0]], landscape.shape)
+        )
+        weathers = None if whole else tuple(np.unique(fires.weather_index[which]).tolist())
+        world = fields.world(window, weathers, workers=workers if whole else 1)
+        index = None if weathers is None else {weather: i for i, weather in enumerate(weathers)}
+        burning = _burning(fires, window, index, which)
+        cells = np.empty(0, np.int64) if plan is None else _inside(plan.cells, landscape.shape[1], window)
+        row, col = np.divmod(cells, landscape.shape[1])
+        padded = _padded_cell((row - window[0]) * window[3] + col - window[1], window[3])
+        if plan is not None and plan.kind == "firebreak":
+            some = fires if len(which) == n else fires.take(which)
+            burning = _with_holding(burning, landscape, some, cells, hold, hold_seed, padded, len(world.value))
+        masks = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
+        return _Scene(window, world, masks, burning)
+
+    def burn(scene: _Scene, which: I8, counts_of: I8, local: dict[str, Any], counter: I8) -> None:
         _kernels.burn_statistics(
-            world,
-            closed,
-            open_dirs,
-            burning,
-            weight,
-            counts[worker],
-            burned,
-            loss,
-            met,
-            settled,
+            scene.world,
+            *scene.masks[:3],
+            scene.burning,
+            scene.masks.treated,
+            weight[which],
+            counts_of,
+            local["burned"],
+            local["loss"],
+            local["met"],
+            local["settled"],
             counter,
-            _kernels.make_scratch(cells),
+            _kernels.make_scratch(scene.world),
         )
 
-    parallel.run_threads(work, workers)
+    def blank(size: int) -> dict[str, Any]:
+        return {
+            "burned": np.zeros(size, np.int64),
+            "loss": np.zeros(size),
+            "met": np.zeros(size, np.uint8),
+            "settled": np.zeros(size, np.int64),
+        }
+
+    def keep(which: I8, local: dict[str, Any]) -> None:
+        burned[which], loss[which], met[which] = local["burned"], local["loss"], local["met"]
+        settled[which] += local["settled"]
+
+    if fields.fits_whole:
+        which = np.arange(n)
+        here = scene(which)
+        parts = np.zeros((workers, len(here.world.value)), np.int64)
+        local, counter = blank(n), np.zeros(1, np.int64)
+        parallel.run_threads(lambda worker: burn(here, which, parts[worker], local, counter), workers)
+        keep(which, local)
+        counts += _cropped(parts.sum(axis=0), landscape.shape).astype(counts.dtype)
+    else:
+        lock = threading.Lock()
+        waiting = np.arange(n)
+        while len(waiting):
+            groups = iter(_groups(fires, waiting, int(margin[waiting[0]])))
+
+            def work(_worker: int) -> None:
+                while True:
+                    with lock:
+                        which = next(groups, None)
+                    if which is None:
+                        return
+                    here = scene(which)
+                    part, local = np.zeros(len(here.world.value), np.int64), blank(len(which))
+                    burn(here, which, part, local, np.zeros(1, np.int64))
+                    row, col, rows, cols = here.window
+                    with lock:
+                        keep(which, local)
+                        counts[row : row + rows, col : col + cols] += _cropped(part, (rows, cols)).astype(counts.dtype)
+
+            parallel.run_threads(work, workers)
+            waiting = waiting[(met[waiting] & _kernels.RIM) > 0]
+            margin[waiting] *= 2
     return SpreadResult(
         landscape,
         fires,
@@ -362,12 +696,33 @@ def spread(
         (met & _kernels.EDGE) > 0,
         (met & _kernels.INTEREST) > 0,
         int(settled.sum()),
-        counts.sum(axis=0),
-        int(weight.sum()),
-        world,
-        closed,
-        open_dirs,
+        counts,
+        total_weight,
+        scene,
     )
+
+
+def _window_around(ignitions: I8, margin: int, shape: tuple[int, int]) -> Window:
+    """The smallest window with so many cells on each side of the ignitions, as far as the landscape goes."""
+    row, col = np.maximum(ignitions.min(axis=0) - margin, 0).tolist()
+    last_row, last_col = np.minimum(ignitions.max(axis=0) + margin, np.array(shape) - 1).tolist()
+    return row, col, last_row - row + 1, last_col - col + 1
+
+
+def _inside(cells: I8, width: int, window: Window) -> I8:
+    """Those of the flat cells that lie in a window."""
+    row, col = np.divmod(cells, width)
+    row, col = row - window[0], col - window[1]
+    return cells[(row >= 0) & (row < window[2]) & (col >= 0) & (col < window[3])]
+
+
+def _groups(fires: Fires, which: I8, margin: int) -> list[I8]:
+    """Fires that can share a window: of the same weather, ignited in the same square of `margin` cells."""
+    key = np.column_stack([fires.ignitions[which] // margin, fires.weather_index[which]])
+    _, group = np.unique(key, axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    cuts = np.flatnonzero(np.diff(group.ravel()[order])) + 1
+    return [np.asarray(part) for part in np.split(which[order], cuts)]
 
 
 def expected_fire_length_cells(landscape: Landscape, weathers: Sequence[Weather], duration_min: float) -> int:
@@ -420,25 +775,23 @@ def warm_up() -> None:
     ensemble.planes()
 
 
-def _check_memory(landscape: Landscape, weathers: int, fires: int) -> None:
-    """Refuse a run whose spread fields and fire states cannot fit into memory, before it starts."""
-    import psutil
+class Gains(NamedTuple):
+    """What each unit alone would do next in each episode, means over its fires (E, U) f8.
 
-    # Spread fields are four f4 a weather, fire states f4 and i1 a fire.
-    needed = landscape.fuel_model.size * (16 * weathers + 5 * fires)
-    free = psutil.virtual_memory().available
-    if needed > 0.8 * free:
-        raise InputError(
-            f"memory: {fires} fires in {weathers} weathers on {landscape.shape[0]} x {landscape.shape[1]} cells need "
-            f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer fires or a smaller window"
-        )
+    avoided : expected loss it avoids; bound : what it avoids at most, if it is a firebreak: the value that burned
+    through the edges it would shut
+    """
+
+    avoided: F8
+    bound: F8
 
 
 class Ensemble:
     """E episodes that each grow a plan of their own on the same landscape, judged by S fires each.
 
-    The one mutable thing in fuelbreak: arrival f4 and parent i1 (E, S, C) of all fires, brought up to date by exact
-    repair whenever an episode treats a cell, bit for bit what a fresh solve would give.
+    The one mutable thing in fuelbreak: the burned cells of all fires with their arrival times and parents, brought up
+    to date by exact repair whenever an episode treats a cell, bit for bit what a fresh solve would give. Memory grows
+    with what burns, not with the map.
 
     Parameters
     ----------
@@ -446,6 +799,7 @@ class Ensemble:
     episodes : E
     fires_per_episode : S; every fire of the bank if left out
     workers : threads, None for every available core; results do not depend on it
+    shaded, hold, hold_seed, fields : as for `spread`
     """
 
     def __init__(
@@ -457,6 +811,10 @@ class Ensemble:
         fires_per_episode: int | None = None,
         stencil: int = 16,
         workers: int | None = 1,
+        shaded: Landscape | None = None,
+        hold: HoldRule | None = None,
+        hold_seed: int = 0,
+        fields: Fields | None = None,
     ) -> None:
         check_fires(landscape, fires)
         self.landscape, self.fires = landscape, fires
@@ -467,99 +825,174 @@ class Ensemble:
                 f"fires: {episodes} episodes of {self.fires_per_episode} fires are wanted of a bank of {len(fires)}; "
                 "give at least one episode and from one fire up to the bank's number"
             )
-        _check_memory(landscape, len(fires.weather), episodes * self.fires_per_episode)
-        self.world = make_world(landscape, fires.weather, stencil=stencil)
         self._workers = parallel.checked_workers(workers)
-        self._burning = _burning(landscape, fires)
-        shape = (episodes, self.fires_per_episode)
+        fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded) if fields is None else fields
+        self.world = fields.world(workers=self._workers)
         cells = len(self.world.value)
-        self._scratch = [_kernels.make_scratch(cells) for _ in range(self._workers)]
-        self._arrival = np.full((*shape, cells), np.inf, np.float32)
-        self._parent = np.full((*shape, cells), _kernels.UNBURNED, np.int8)
+        self._scratch = [_kernels.make_scratch(self.world) for _ in range(self._workers)]
+        treatable = np.flatnonzero(landscape.treatable)
+        self._bank_fires = _with_holding(
+            _burning(fires, fields.whole_window),
+            landscape,
+            fires,
+            treatable,
+            hold,
+            hold_seed,
+            _padded_cell(treatable, landscape.shape[1]),
+            cells,
+        )
+        self.cells_solved = 0
+        shape = (episodes, self.fires_per_episode)
+        self._bank, self._bank_loss = self._solve_bank()
+        # Where treatments can let a fire burn more than it did, each has room for all cells.
+        self._room = 0 if self.world.special is None else cells
+        sizes = np.sort(np.maximum(self._bank.count, self._room))[::-1][: self.fires_per_episode]
+        self._region = int(sizes.sum())
+        _refuse_beyond_memory(9 * episodes * self._region, f"the burned cells of {episodes} x {shape[1]} fires")
+        self._states = States(
+            np.empty(episodes * self._region, np.int32),
+            np.empty(episodes * self._region, np.float32),
+            np.empty(episodes * self._region, np.int8),
+            np.zeros(shape, np.int64),
+            np.zeros(shape, np.int32),
+            np.zeros((*shape, 2), np.int32),
+        )
         self._loss = np.zeros(shape)
         self._settled = np.zeros(shape, np.int64)
-        self._closed = np.broadcast_to(self.world.closed, (episodes, *self.world.closed.shape)).copy()
+        self._codes = np.broadcast_to(self.world.codes, (episodes, *self.world.codes.shape)).copy()
         self._open_dirs = np.broadcast_to(self.world.open_dirs, (episodes, *self.world.open_dirs.shape)).copy()
-        self._ignition, self._weather = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        self._duration, self._weight = np.ones(shape, np.float32), np.ones(shape)
-        parts = -(-self._workers // episodes)  # threads that share one episode
+        self._special = None if self.world.special is None else np.zeros_like(self._open_dirs)
+        self._treated = np.empty((episodes, 0), np.int64)  # what was treated so far, kept where breaks may not hold
+        self._burning = Burning(
+            *(np.zeros(shape, kind) for kind in (np.int32, np.int32, np.float32, np.int32)),
+            series=None
+            if fires.weather_index.ndim == 1
+            else np.zeros((*shape, fires.weather_index.shape[1]), np.int32),
+            period_min=self._bank_fires.period_min,
+            holds=self._bank_fires.holds,
+            place=self._bank_fires.place,
+        )
+        self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
+        self._exact_weight = _exact_weights(fires.weight, WEIGHT_STEPS).astype(np.float64)
+        parts = 1 if self._workers == 1 else -(-2 * self._workers // episodes)  # threads that share one episode
         self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
-        self.cells_solved = 0
-        # Base states are worth their memory when episodes come back to them.
-        self._base: tuple[F4, npt.NDArray[np.int8], F8] | None = None
-        if self.fires_per_episode < len(fires) and len(fires) * cells * 5 <= BANK_LIMIT_BYTES:
-            self._base = (
-                np.empty((len(fires), cells), np.float32),
-                np.empty((len(fires), cells), np.int8),
-                np.empty(len(fires)),
-            )
-            self._solve(np.arange(len(fires)), *self._base)
+        self._with_planes = np.zeros(episodes, np.uint8)  # whose sums are kept up to date
 
-    def _solve(self, which: I8, arrival: F4, parent: npt.NDArray[np.int8], loss: F8) -> None:
-        """Write the untreated states of fires of the bank."""
-        settled, counter = np.zeros(len(which), np.int64), np.zeros(1, np.int64)
-        fires = self._burning
-        burning = Burning(fires.ignition[which], fires.weather[which], fires.duration_min[which])
+    def _solve_bank(self) -> tuple[States, F8]:
+        """The untreated states of all fires of the bank, and their losses."""
+        n, fires = len(self.fires), self._bank_fires
+        states = States(
+            np.empty(0, np.int32),
+            np.empty(0, np.float32),
+            np.empty(0, np.int8),
+            np.zeros(n, np.int64),
+            np.zeros(n, np.int32),
+            np.zeros((n, 2), np.int32),
+        )
+        owner, settled = np.zeros(n, np.int32), np.zeros(n, np.int64)
+        kept: list[tuple[Any, Any, Any]] = [()] * self._workers  # type: ignore[list-item]
+        # A few fires first: what they burn says whether all of it will fit.
+        tried = min(n, 32)
+        counter = np.zeros(1, np.int64)
+        first = Burning(*(part[:tried] if i < 4 else part for i, part in enumerate(fires)))
+        if first.series is not None:
+            first = first._replace(series=first.series[:tried])
+        _kernels.solve_states(self.world, first, states, owner, 0, settled, counter, self._scratch[0])
+        expected = 9.0 * float(states.count[:tried].mean()) * n
+        _refuse_beyond_memory(3 * expected, f"the burned cells of {n} fires")
+        counter[:] = 0
 
         def work(worker: int) -> None:
-            _kernels.solve_states(
-                self.world,
-                self.world.closed,
-                self.world.open_dirs,
-                burning,
-                arrival,
-                parent,
-                loss,
-                settled,
-                counter,
-                self._scratch[worker],
+            kept[worker] = _kernels.solve_states(
+                self.world, fires, states, owner, worker, settled, counter, self._scratch[worker]
             )
 
         parallel.run_threads(work, self._workers)
+        start = np.zeros(n, np.int64)
+        np.cumsum(states.count[:-1], out=start[1:])
+        total = int(states.count.sum())
+        bank = states._replace(
+            cell=np.empty(total, np.int32),
+            arrival=np.empty(total, np.float32),
+            parent=np.empty(total, np.int8),
+            start=start,
+        )
+        loss = np.empty(n)
+        for i in range(n):
+            here, there = start[i], states.start[i]
+            size = int(states.count[i])
+            for whole, part in zip(bank[:3], kept[owner[i]], strict=True):
+                whole[here : here + size] = part[there : there + size]
+            loss[i] = self.world.value[bank.cell[here : here + size]].sum()
         self.cells_solved += int(settled.sum())
+        return bank, loss
 
     def reset(self, episode: int, which: I8) -> None:
         """Start an episode anew: no breaks, and the bank's fires `which` (S,)."""
-        if self._base is None:
-            self._solve(which, self._arrival[episode], self._parent[episode], self._loss[episode])
-        else:
-            arrival, parent, loss = self._base
-            np.take(arrival, which, axis=0, out=self._arrival[episode])
-            np.take(parent, which, axis=0, out=self._parent[episode])
-            np.take(loss, which, out=self._loss[episode])
-        self._closed[episode], self._open_dirs[episode] = self.world.closed, self.world.open_dirs
-        self._ignition[episode], self._weather[episode] = self._burning.ignition[which], self._burning.weather[which]
-        self._duration[episode], self._weight[episode] = self._burning.duration_min[which], self.fires.weight[which]
+        which = np.asarray(which)
+        _kernels.copy_states(self._bank, which, self._states, episode, episode * self._region, self._room)
+        self._codes[episode], self._open_dirs[episode] = self.world.codes, self.world.open_dirs
+        if self._special is not None:
+            self._special[episode] = 0
+        self._treated[episode] = -1
+        np.take(self._bank_loss, which, out=self._loss[episode])
+        fires, bank = self._burning, self._bank_fires
+        fires.ignition[episode], fires.weather[episode] = bank.ignition[which], bank.weather[which]
+        fires.duration_min[episode], fires.row[episode] = bank.duration_min[which], which
+        if fires.series is not None and bank.series is not None:
+            fires.series[episode] = bank.series[which]
+        self._weight[episode] = self.fires.weight[which]
+        self._whole_weight[episode] = self._exact_weight[which]
+        self._with_planes[episode] = 0
 
-    def treat(self, cells: I8) -> None:
-        """Put a firebreak on cell `cells[e]` (flat; -1 for none) in each episode e and bring its fires up to date."""
+    def _padded(self, cells: npt.ArrayLike, what: str, leading: int | None) -> I8:
+        """Flat cells (n,) or (n, m), -1 for none, as padded cells (n, m)."""
         rows, cols = self.landscape.shape
-        cells = np.asarray(cells)
-        if cells.shape != (self.episodes,) or cells.dtype.kind != "i" or cells.min() < -1 or cells.max() >= rows * cols:
+        given = np.asarray(cells)
+        if given.ndim == 1:
+            given = given[:, None]
+        if (
+            given.ndim != 2
+            or given.dtype.kind != "i"
+            or (leading is not None and len(given) != leading)
+            or given.size == 0
+            or given.min() < -1
+            or given.max() >= rows * cols
+        ):
             raise InputError(
-                f"treat: give one flat cell from 0 to {rows * cols - 1}, or -1 for none, for each of "
-                f"{self.episodes} episodes, not {cells}"
+                f"{what}: give flat cells from 0 to {rows * cols - 1}, or -1 for none, {self._wanted(leading)}"
             )
-        padded = np.where(cells >= 0, _padded_cell(np.maximum(cells, 0), cols), -1)
-        for e in np.flatnonzero(padded >= 0):
-            for shut, bits in zip(self._closed[e], self._open_dirs[e], strict=True):
-                _kernels.close_cell(shut, bits, padded[e], self.world.width)
+        return np.ascontiguousarray(np.where(given >= 0, _padded_cell(np.maximum(given, 0), cols), -1))
+
+    @staticmethod
+    def _wanted(leading: int | None) -> str:
+        return "one or more for each unit" if leading is None else f"one or more for each of {leading} episodes"
+
+    def treat(self, cells: npt.ArrayLike, kind: str = "firebreak") -> None:
+        """Treat flat cells in each episode and bring its fires up to date: (E,) or (E, n), -1 for none."""
+        altered = self._altered(kind)
+        padded = self._padded(cells, "treat", self.episodes)
+        _kernels.treat_episodes(self.world, self._codes, self._open_dirs, self._special, padded, altered)
+        if self._burning.holds is not None:
+            self._treated = np.concatenate([self._treated, padded], axis=1)
         counter = np.zeros(1, np.int64)
         before = int(self._settled.sum())
 
         def work(worker: int) -> None:
             _kernels.repair_states(
                 self.world,
-                self._closed,
+                self._codes,
                 self._open_dirs,
+                self._special,
                 padded,
-                self._ignition,
-                self._weather,
-                self._duration,
-                self._arrival,
-                self._parent,
+                self._treated,
+                self._burning,
+                self._states,
                 self._loss,
                 self._settled,
+                self._whole_weight,
+                self._planes,
+                self._with_planes,
                 counter,
                 self._scratch[worker],
             )
@@ -567,36 +1000,92 @@ class Ensemble:
         parallel.run_threads(work, self._workers)
         self.cells_solved += int(self._settled.sum()) - before
 
-    def losses(self) -> F8:
-        """Expected loss of each episode (E,): the weighted mean over its fires."""
-        return np.asarray((self._loss * self._weight).sum(axis=1) / self._weight.sum(axis=1))
+    def _altered(self, kind: str) -> bool:
+        if kind not in ("firebreak", "shaded") or (kind == "shaded" and self.world.special is None):
+            raise InputError(
+                f"treat: kind {kind!r} cannot be simulated; use 'firebreak', or 'shaded' with the landscape as it is "
+                "once treated given as `shaded`"
+            )
+        return kind == "shaded"
 
-    def planes(self) -> F8:
-        """Means over each episode's fires (E, 7, H, W) f8, in the order of `PLANE_NAMES`."""
+    def gains(self, units: npt.ArrayLike | None = None, kind: str = "firebreak") -> Gains:
+        """What each unit alone would avoid next, exactly and on the same fires: each is tried by repair and undone.
+
+        Parameters
+        ----------
+        units : flat cells (U,), or (U, n) with -1 for none; every treatable cell if None
+        """
+        altered = self._altered(kind)
+        units = np.flatnonzero(self.landscape.treatable) if units is None else units
+        padded = self._padded(units, "gains", None)
+        avoided = np.zeros((self._workers, self.episodes, len(padded)))
+        bound, settled = np.zeros_like(avoided), np.zeros((self._workers, 1), np.int64)
         counter = np.zeros(1, np.int64)
 
         def work(worker: int) -> None:
-            _kernels.sum_planes(
+            _kernels.gain_sums(
                 self.world,
-                self._weight,
-                self._duration,
-                self._arrival,
-                self._parent,
-                self._planes,
+                self._codes,
+                self._open_dirs,
+                self._special,
+                padded,
+                altered,
+                self._treated,
+                self._burning,
+                self._states,
+                self._whole_weight,
+                avoided[worker],
+                bound[worker],
+                settled[worker],
                 counter,
                 self._scratch[worker],
             )
 
         parallel.run_threads(work, self._workers)
-        planes = (
-            _cropped(self._planes.sum(axis=1), self.landscape.shape) / self._weight.sum(axis=1)[:, None, None, None]
-        )
+        self.cells_solved += int(settled.sum())
+        total = self._whole_weight.sum(axis=1)[:, None]
+        return Gains(avoided.sum(axis=0) / total, bound.sum(axis=0) / total)
+
+    def losses(self) -> F8:
+        """Expected loss of each episode (E,): the weighted mean over its fires."""
+        return np.asarray((self._loss * self._weight).sum(axis=1) / self._weight.sum(axis=1))
+
+    def planes(self) -> F8:
+        """Means over each episode's fires (E, 7, H, W) f8, in the order of `PLANE_NAMES`.
+
+        Summed once an episode, then kept up to date with each repair, for the fires it touches alone.
+        """
+        wanted = 1 - self._with_planes
+        if wanted.any():
+            counter = np.zeros(1, np.int64)
+
+            def work(worker: int) -> None:
+                _kernels.sum_planes(
+                    self.world,
+                    self._burning,
+                    self._states,
+                    self._whole_weight,
+                    self._planes,
+                    wanted,
+                    counter,
+                    self._scratch[worker],
+                )
+
+            parallel.run_threads(work, self._workers)
+            self._with_planes[:] = 1
+        sums = self._planes[:, 0] if self._planes.shape[1] == 1 else self._planes.sum(axis=1)
+        planes = _cropped(sums, self.landscape.shape)
+        planes /= self._whole_weight.sum(axis=1)[:, None, None, None]
         planes[:, 2:] /= 1024.0
-        return np.asarray(planes)
+        return planes
 
     def arrival_min(self, episode: int, fire: int) -> F4:
         """Arrival time of one fire of an episode, min (H, W) f4, infinity where unburned."""
-        return _cropped(self._arrival[episode, fire], self.landscape.shape)
+        states, arrival = self._states, np.full(len(self.world.value), np.inf, np.float32)
+        start = states.start[episode, fire]
+        stop = start + states.count[episode, fire]
+        arrival[states.cell[start:stop]] = states.arrival[start:stop]
+        return _cropped(arrival, self.landscape.shape)
 
 
 PLANE_NAMES = (

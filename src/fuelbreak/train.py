@@ -30,7 +30,7 @@ from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import make_world, settle_buffer, spread, warm_up
+from fuelbreak.spread import Fields, settle_buffer, spread, warm_up
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN
@@ -366,12 +366,12 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
 
         # Made once, used by every validation.
         table = Episodes(landscape, planning, 1, len(planning), config.budget, workers=parallel.available_cores())
-        judge = make_world(landscape, validation.weather)
-        untreated = spread(landscape, validation, world=judge).mean_loss
+        judge = Fields(landscape, validation.weather)
+        untreated = spread(landscape, validation, fields=judge).mean_loss
 
         def validate() -> float:
             plan = _play(agent, table, time.process_time())
-            return 1 - spread(landscape, validation, plan, world=judge).mean_loss / max(untreated, 1e-12)
+            return 1 - spread(landscape, validation, plan, fields=judge).mean_loss / max(untreated, 1e-12)
 
         if resume is not None:
             agent.close()

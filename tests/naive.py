@@ -67,7 +67,7 @@ def neighbors(closed: np.ndarray, row: int, col: int, stencil: int):
 
 
 def edge_minutes(field: np.ndarray, step: tuple[int, int], crossed: list) -> np.float32:
-    """Line integral of slowness A - B.d over the crossed cells, in the product's float32 order: from the ends inward."""
+    """Line integral of slowness A - B.d over the crossed cells, in float32, from the ends inward."""
     total = np.zeros(3, np.float32)
     for i in range(len(crossed) // 2):
         (row, col, share), (row2, col2, share2) = crossed[i], crossed[-1 - i]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ import psutil
 import pytest
 from scipy import ndimage
 
-from fuelbreak._kernels import PAD, Burning, burn_statistics, make_scratch
+from fuelbreak._kernels import PAD, Burning, Masks, burn_statistics, make_scratch
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan
@@ -92,8 +91,7 @@ def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
     burned, settled, reached = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.uint8)
     burn_statistics(
         world,
-        world.codes,
-        world.open_dirs,
+        Masks(world.codes, world.open_dirs),
         None,
         burning,
         np.empty(0, np.int64),

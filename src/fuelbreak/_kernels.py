@@ -37,8 +37,9 @@ I1 = npt.NDArray[np.int8]
 I4 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
-Bits = npt.NDArray[np.uint8] | npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
-Int = int | np.integer[Any]
+Bits = npt.NDArray[np.unsignedinteger[Any]]
+Int = Any  # a whole number, Python's or numpy's
+Maybe = Any  # an array, or None where there is nothing of the kind: each is compiled apart
 
 PAD = 3  # the longest edge spans three rows or columns
 STENCILS: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
@@ -58,10 +59,12 @@ RIM = np.uint8(4)
 # (row step, column step) of the 32 directions, each stencil being the first part of the next: 4 sides, 4 corners,
 # 8 knight's moves, 8 moves of (1, 3) and 8 of (2, 3); row 0 is north.
 STEPS = np.array(
-    [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]
-    + [(-2, 1), (-1, 2), (1, 2), (2, 1), (2, -1), (1, -2), (-1, -2), (-2, -1)]
-    + [(-3, 1), (-1, 3), (1, 3), (3, 1), (3, -1), (1, -3), (-1, -3), (-3, -1)]
-    + [(-3, 2), (-2, 3), (2, 3), (3, 2), (3, -2), (2, -3), (-2, -3), (-3, -2)],
+    [
+        *[(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)],
+        *[(-2, 1), (-1, 2), (1, 2), (2, 1), (2, -1), (1, -2), (-1, -2), (-2, -1)],
+        *[(-3, 1), (-1, 3), (1, 3), (3, 1), (3, -1), (1, -3), (-1, -3), (-3, -1)],
+        *[(-3, 2), (-2, 3), (2, 3), (3, 2), (3, -2), (2, -3), (-2, -3), (-3, -2)],
+    ],
     dtype=np.int64,
 )
 STEP_ROW, STEP_COL = STEPS[:, 0].copy(), STEPS[:, 1].copy()
@@ -117,8 +120,8 @@ class World(NamedTuple):
     minutes f4 (K, C, D): of the edge that leaves a cell in a direction.  bucket_min f4 (K,): width of a time bucket.
     pattern i4 (K,): which pattern of closed cells a weather has.  codes u1 (G, C): TREATED, CLOSED, ALTERED bits.
     open_dirs u1, u2 or u4 (G, C): bit k set where the edge in direction k is open.
-    fields None, or f4 (2, K, C, 4) where treatments may alter spread: A, Bx, By as it is and as altered; special is then
-    like open_dirs, all 0, else None.
+    fields None, or f4 (2, K, C, 4) where treatments may alter spread: A, Bx, By as it is and as altered. special None,
+    or then like open_dirs, all 0.
     altered_codes u1 (G, C): the code of a cell once altered.  value f8 (C,): loss when the cell burns.
     marks u1 (C,): EDGE, INTEREST, RIM bits.  offset i8 (D,), crossed i8 (D, 4), flanks i8 (D, 2): the steps of `STEPS`,
     `CROSSED`, `FLANKS` as differences of cell numbers.  width: cells in a padded row.
@@ -129,8 +132,8 @@ class World(NamedTuple):
     pattern: I4
     codes: U1
     open_dirs: Bits
-    special: Bits | None
-    fields: F4 | None
+    special: Maybe
+    fields: Maybe
     altered_codes: U1
     value: F8
     marks: U1
@@ -143,31 +146,48 @@ class World(NamedTuple):
 class Burning(NamedTuple):
     """The fires to burn, all (S,) or (E, S): ignition i4 padded cell, weather i4, duration_min f4, row i4 of `holds`.
 
-    series None, or i4 (..., P): the weather in each period of period_min. holds None, or u1 (rows, n / 8): bit place[cell]
-    is set where a firebreak on the cell holds against the fire; place i4 (C,).
+    series None, or i4 (..., P): the weather in each period of period_min. holds None, or u1 (rows, n / 8): bit
+    place[cell], place i4 (C,), is set where a firebreak on the cell holds against the fire.
     """
 
     ignition: I4
     weather: I4
     duration_min: F4
     row: I4
-    series: I4 | None
+    series: Maybe
     period_min: np.float32
-    holds: U1 | None
-    place: I4 | None
+    holds: Maybe
+    place: Maybe
+
+
+class Fire(NamedTuple):
+    """One of them."""
+
+    ignition: np.int32
+    weather: np.int32
+    duration_min: np.float32
+    row: np.int32
+    period_min: np.float32
+
+
+class Masks(NamedTuple):
+    """The codes of cells and the open directions of an episode, or as one fire sees them, (G, C)."""
+
+    codes: U1
+    open_dirs: Bits
 
 
 class States(NamedTuple):
-    """Burned cells only, of fires (S,) or (E, S): `count` of them from `start` on, by rising cell number.
+    """Burned cells only, of fires (S,) or (E, S): `length` of them from `start` on, by rising cell number.
 
-    cell i4, arrival f4, parent i1 (N,); start i8, count i4, columns i4 (..., 2): the first and last column burned.
+    cell i4, arrival f4, parent i1 (N,); start i8, length i4, columns i4 (..., 2): the first and last column burned.
     """
 
     cell: I4
     arrival: F4
     parent: I1
     start: I8
-    count: I4
+    length: I4
     columns: I4
 
 
@@ -189,10 +209,10 @@ class Scratch(NamedTuple):
     mark: U1
     own_codes: U1
     own_dirs: Bits
-    own_special: Bits | None
+    own_special: Maybe
     trial_codes: U1
     trial_dirs: Bits
-    trial_special: Bits | None
+    trial_special: Maybe
     patience: int
 
 
@@ -201,7 +221,7 @@ LISTED = np.int32(-(2**30) + 1)  # about to be
 
 
 def make_scratch(world: World, patience: int | None = None) -> Scratch:
-    """Working memory of one thread for a world; `patience` bounds the cells settled by buckets (tests make it small)."""
+    """Working memory of one thread for a world; `patience` bounds what buckets settle (tests make it small)."""
     cells = len(world.value)
     return Scratch(
         heads=np.full(BUCKETS, -1, np.int32),
@@ -287,7 +307,7 @@ else:
 
 
 @njit(cache=True, nogil=True)
-def series_of(series: I4 | None, index: Any) -> Any:
+def series_of(series: Maybe, index: Any) -> Any:
     """The periods' weathers of one fire, None if weather is constant."""
     if series is None:
         return None
@@ -295,7 +315,15 @@ def series_of(series: I4 | None, index: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def masks_of(special: Bits | None, index: Int) -> Any:
+def fire_of(fires: Burning, index: Any) -> Fire:
+    """One fire: s of (S,), or (e, s) of (E, S)."""
+    return Fire(
+        fires.ignition[index], fires.weather[index], fires.duration_min[index], fires.row[index], fires.period_min
+    )
+
+
+@njit(cache=True, nogil=True)
+def masks_of(special: Maybe, index: Int) -> Any:
     """The special edges of one episode or pattern, None if nothing is ever altered."""
     if special is None:
         return None
@@ -346,7 +374,7 @@ def all_minutes(field: F4, codes: U1, offset: I8, crossed: I8, width: Int, minut
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def blocks(code: Any) -> bool:
+def blocks(code: Any) -> Any:
     """Whether no fire crosses a cell of this code."""
     return (code & (TREATED | CLOSED)) != 0
 
@@ -393,7 +421,7 @@ def all_open_bits(codes: U1, open_dirs: Bits, offset: I8, crossed: I8, flanks: I
 
 
 @njit(cache=True, nogil=True)
-def refresh(world: World, codes: U1, open_dirs: Bits, special: Bits | None, cell: Int) -> None:
+def refresh(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: Int) -> None:
     """Bring the edges near a cell of one pattern (C,) up to date with the codes."""
     for row in range(-PAD, PAD + 1):
         for near in range(cell + row * world.width - PAD, cell + row * world.width + PAD + 1):
@@ -423,7 +451,7 @@ def shut_cell(world: World, codes: U1, open_dirs: Bits, cell: Int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Bits | None, cell: Int, altered: bool) -> None:
+def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: Int, altered: bool) -> None:
     """Treat a cell in all patterns (G, C): clear it as a firebreak, or alter its fuel."""
     for g in range(len(codes)):
         row = masks_of(special, g)
@@ -435,7 +463,7 @@ def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Bits | None, c
 
 
 @njit(cache=True, nogil=True)
-def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Bits | None, treated: I8, altered: bool) -> None:
+def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Maybe, treated: I8, altered: bool) -> None:
     """Treat the cells treated (E, n), -1 for none, in the masks (E, G, C) of each episode."""
     for e in range(len(treated)):
         for cell in treated[e]:
@@ -444,7 +472,7 @@ def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Bits | Non
 
 
 @njit(cache=True, nogil=True)
-def holds_against(holds: U1, place: I4, row: Int, cell: Int) -> bool:
+def holds_against(holds: Maybe, place: Maybe, row: Int, cell: Int) -> Any:
     """Whether a firebreak on this cell holds against the fire of this row; where nothing is drawn, all do."""
     if holds is None:
         return True
@@ -465,62 +493,58 @@ def untreat(world: World, cell: Int, pattern: Int, scratch: Scratch) -> None:
 @njit(cache=True, nogil=True)
 def own_masks(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
-    ignition: Int,
-    weather: Int,
-    series: I4 | None,
-    holds: U1 | None,
-    place: I4 | None,
-    row: Int,
+    masks: Masks,
+    special: Maybe,
+    fire: Fire,
+    series: Maybe,
+    holds: Maybe,
+    place: Maybe,
     treated: I8,
     scratch: Scratch,
-) -> Any:
-    """Codes, open directions and special edges (G, C) as one fire sees them.
+) -> tuple[Masks, Maybe]:
+    """Masks and special edges (G, C) as one fire sees them.
 
     A treated ignition cell counts as untreated for its own fire, and so does a firebreak that does not hold against it.
     Where there is neither these are the shared masks themselves, else this thread's copy.
     """
+    codes = masks.codes
+    ignition = np.int64(fire.ignition)
     differs = codes[0, ignition] & (TREATED | ALTERED) != 0
     if holds is not None:
         for cell in treated:
-            if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, row, cell):
+            if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, fire.row, cell):
                 differs = True
     if not differs:
-        return codes, open_dirs, special
-    pattern = world.pattern[weather] if series is None else -1
+        return masks, special
+    pattern = world.pattern[fire.weather] if series is None else -1
     for g in range(len(codes)):
         if pattern < 0 or g == pattern:
             scratch.own_codes[g] = codes[g]
-            scratch.own_dirs[g] = open_dirs[g]
+            scratch.own_dirs[g] = masks.open_dirs[g]
             if special is not None:
                 scratch.own_special[g] = special[g]
     if codes[0, ignition] & (TREATED | ALTERED):
-        untreat(world, np.int64(ignition), pattern, scratch)
+        untreat(world, ignition, pattern, scratch)
     if holds is not None:
         for cell in treated:
-            if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, row, cell):
+            if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, fire.row, cell):
                 untreat(world, cell, pattern, scratch)
-    return scratch.own_codes, scratch.own_dirs, scratch.own_special
+    return Masks(scratch.own_codes, scratch.own_dirs), scratch.own_special
 
 
 # --- one fire: arrival times -----------------------------------------------------------------------------------------
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def plain_minutes(
-    world: World, codes: U1, open_dirs: Bits, special: Bits | None, weather: Int, cell: Int, k: Int
-) -> Any:
+def plain_minutes(world: World, masks: Masks, special: Maybe, weather: Int, cell: Int, k: Int) -> Any:
     """Minutes of an edge in one weather; infinity where it is shut."""
     g = world.pattern[weather]
-    if (open_dirs[g, cell] >> np.uint32(k)) & np.uint32(1) == 0:
+    if (masks.open_dirs[g, cell] >> np.uint32(k)) & np.uint32(1) == 0:
         return np.float32(np.inf)
     if special is not None:
         if (special[g, cell] >> np.uint32(k)) & np.uint32(1) != 0:
-            return edge_min(
-                world.fields[0, weather], world.fields[1, weather], codes[g], cell, k, world.offset, world.crossed
-            )
+            plain, altered = world.fields[0, weather], world.fields[1, weather]
+            return edge_min(plain, altered, masks.codes[g], cell, k, world.offset, world.crossed)
     return world.minutes[weather, cell, k]
 
 
@@ -542,37 +566,25 @@ def period_of(time: Any, periods: Int, period_min: Any) -> Any:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def arrive(
-    world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
-    weather: Int,
-    series: I4 | None,
-    period_min: Any,
-    duration: Any,
-    time: Any,
-    cell: Int,
-    k: Int,
-) -> Any:
+def arrive(world: World, masks: Masks, special: Maybe, fire: Fire, series: Maybe, time: Any, cell: Int, k: Int) -> Any:
     """Minute of arrival at the neighbor in direction k of a fire that leaves `cell` at `time`; infinity if never.
 
     Within a series the edge is travelled at each period's pace, and a period in which it is shut is waited out. Each
     operation rises with `time` in float32 too, so whoever leaves later never arrives earlier (first in, first out).
     """
     if series is None:
-        return time + plain_minutes(world, codes, open_dirs, special, weather, cell, k)
+        return time + plain_minutes(world, masks, special, fire.weather, cell, k)
     left = np.float32(1.0)
-    period = period_of(time, len(series), period_min)
+    period = period_of(time, len(series), fire.period_min)
     while True:
-        minutes = plain_minutes(world, codes, open_dirs, special, series[period], cell, k)
-        end = boundary_min(period, len(series), period_min)
+        minutes = plain_minutes(world, masks, special, series[period], cell, k)
+        end = boundary_min(period, len(series), fire.period_min)
         if minutes < np.inf:
             new = time + left * minutes
             if new <= end:
                 return new
             left = max(left - (end - time) / minutes, np.float32(0.0))
-        if period + 1 == len(series) or end > duration:
+        if period + 1 == len(series) or end > fire.duration_min:
             return np.float32(np.inf)
         time = end
         period += 1
@@ -593,13 +605,10 @@ def enqueue(heads: I4, link: I4, cell: Int, bucket: Any, current: Any) -> None:
 @njit(cache=True, nogil=True)
 def run_buckets(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
-    weather: Int,
-    series: I4 | None,
-    period_min: Any,
-    duration: Any,
+    masks: Masks,
+    special: Maybe,
+    fire: Fire,
+    series: Maybe,
     arrival: F4,
     parent: I1,
     n_seeds: Int,
@@ -614,7 +623,8 @@ def run_buckets(
     """
     heads, link, touched = scratch.heads, scratch.link, scratch.touched
     offset = world.offset
-    directions = open_dirs.itemsize * 8  # known when this is compiled, as len(offset) is not
+    directions = masks.open_dirs.itemsize * 8  # known when this is compiled, as len(offset) is not
+    weather, duration = fire.weather, fire.duration_min
     if series is not None:
         weather = series[0]
     g = world.pattern[weather]
@@ -652,10 +662,10 @@ def run_buckets(
         # Which neighbors would burn earlier, or as early, without a jump in the code; few do.
         end_of_period = np.float32(np.inf)
         if series is not None:
-            period = period_of(time, len(series), period_min)
+            period = period_of(time, len(series), fire.period_min)
             weather = series[period]
             g = world.pattern[weather]
-            end_of_period = boundary_min(period, len(series), period_min)
+            end_of_period = boundary_min(period, len(series), fire.period_min)
         better, late, waits = np.uint64(0), np.uint64(0), np.uint64(0)
         for k in range(directions):
             known = arrival[cell + offset[k]]
@@ -667,15 +677,15 @@ def run_buckets(
         if special is not None:
             better |= np.uint64(special[g, cell])
             late |= np.uint64(special[g, cell])
-        better &= np.uint64(open_dirs[g, cell])
+        better &= np.uint64(masks.open_dirs[g, cell])
         if series is not None:
             if end_of_period <= duration:  # edges that are under way, or shut, as the weather changes
-                better |= waits & (late | ~np.uint64(open_dirs[g, cell]))
+                better |= waits & (late | ~np.uint64(masks.open_dirs[g, cell]))
         while better != 0:
             k = lowest_bit(better)
             better &= better - np.uint64(1)
             end = cell + offset[k]
-            new = arrive(world, codes, open_dirs, special, weather, series, period_min, duration, time, cell, k)
+            new = arrive(world, masks, special, fire, series, time, cell, k)
             known = arrival[end]
             if new > duration or new > known:
                 continue
@@ -712,14 +722,10 @@ def run_buckets(
 @njit(cache=True, nogil=True)
 def run_heap(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
-    weather: Int,
-    series: I4 | None,
-    period_min: Any,
-    duration: Any,
-    ignition: Int,
+    masks: Masks,
+    special: Maybe,
+    fire: Fire,
+    series: Maybe,
     arrival: F4,
     parent: I1,
     touched: I4,
@@ -728,6 +734,7 @@ def run_heap(
 
     Expects arrival inf and parent -1 everywhere; returns (touched, settled cells).
     """
+    ignition, duration = fire.ignition, fire.duration_min
     heap = np.empty(len(arrival), np.int32)
     place = np.full(len(arrival), -1, np.int32)
     arrival[ignition] = 0.0
@@ -761,7 +768,7 @@ def run_heap(
             known = arrival[end]
             if known < time:
                 continue
-            new = arrive(world, codes, open_dirs, special, weather, series, period_min, duration, time, cell, k)
+            new = arrive(world, masks, special, fire, series, time, cell, k)
             if new > duration or new > known or new == np.inf:
                 continue
             if new == known:
@@ -789,44 +796,35 @@ def run_heap(
 @njit(cache=True, nogil=True)
 def solve_one(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
-    ignition: Int,
-    weather: Int,
-    series: I4 | None,
-    period_min: Any,
-    duration: Any,
+    masks: Masks,
+    special: Maybe,
+    fire: Fire,
+    series: Maybe,
     arrival: F4,
     parent: I1,
     scratch: Scratch,
 ) -> tuple[Int, Int]:
     """Arrival times of one fire on a fresh grid (inf, -1); the burned cells are listed in `scratch.touched`.
 
-    The masks (G, C) are those of `own_masks`. Returns (burned cells, settled cells).
+    Masks and special edges are those of `own_masks`. Returns (burned cells, settled cells).
     """
+    ignition = fire.ignition
     arrival[ignition] = 0.0
     parent[ignition] = IGNITION
     scratch.touched[0] = ignition
     scratch.seeds[0] = ignition
     one = np.int64(1)  # a literal would be compiled apart
-    n_touched, settled, done = run_buckets(
-        world, codes, open_dirs, special, weather, series, period_min, duration, arrival, parent, one, one, scratch
-    )
+    n_touched, settled, done = run_buckets(world, masks, special, fire, series, arrival, parent, one, one, scratch)
     if not done:
         for i in range(n_touched):
             arrival[scratch.touched[i]] = np.inf
             parent[scratch.touched[i]] = UNBURNED
         n_touched, settled = run_heap(
             world,
-            codes,
-            open_dirs,
+            masks,
             special,
-            weather,
+            fire,
             series,
-            period_min,
-            duration,
-            ignition,
             arrival,
             parent,
             scratch.touched,
@@ -847,14 +845,10 @@ def burned_near(parent: I1, cell: Int, width: Int) -> bool:
 @njit(cache=True, nogil=True)
 def repair_one(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
-    ignition: Int,
-    weather: Int,
-    series: I4 | None,
-    period_min: Any,
-    duration: Any,
+    masks: Masks,
+    special: Maybe,
+    fire: Fire,
+    series: Maybe,
     treated: I8,
     arrival: F4,
     parent: I1,
@@ -862,16 +856,20 @@ def repair_one(
 ) -> tuple[float, Int, Int, Int, bool]:
     """Bring one fire up to date after the cells `treated` (-1: none) were treated: re-solve only what that changed.
 
-    The masks (G, C) are those of `own_masks` and already hold the treatment. Bit-equal to a fresh solve. Returns the
-    loss avoided, the cells settled, how many cells were lost, how many stand in `scratch.touched` (the lost, then those
-    burned since; what the lost were is in `scratch.log_arrival`, `log_parent`) and whether the fire was solved anew, in
-    which case `touched` lists all that burned and nothing is logged.
+    Masks and special edges are those of `own_masks` and already hold the treatment. Bit-equal to a fresh solve. Returns
+    the loss avoided, the cells settled, how many cells were lost, how many stand in `scratch.touched` (the lost, then
+    those burned since; what the lost were is in `scratch.log_arrival`, `log_parent`) and whether the fire was solved
+    anew, in which case `touched` lists all that burned and nothing is logged.
     """
     width, offset = world.width, world.offset
-    directions = open_dirs.itemsize * 8
+    directions = masks.open_dirs.itemsize * 8
+    ignition, duration = fire.ignition, fire.duration_min
     lost, seeds, link = scratch.touched, scratch.seeds, scratch.link
     log_parent = scratch.log_parent
-    n_lost, n_seeds = np.int64(0), np.int64(0)
+    k: Int
+    near: Int
+    n_lost: Int = np.int64(0)
+    n_seeds: Int = np.int64(0)
     # Roots: cells that are no longer reached as they were. The crossed cell lies within PAD of either end of an edge.
     for cell in treated:
         if cell < 0 or cell == ignition:
@@ -882,9 +880,7 @@ def repair_one(
                 if k < 0 or k == IGNITION:
                     continue
                 start = near - offset[k]
-                new = arrive(
-                    world, codes, open_dirs, special, weather, series, period_min, duration, arrival[start], start, k
-                )
+                new = arrive(world, masks, special, fire, series, arrival[start], start, k)
                 if new != arrival[near]:
                     lost[n_lost] = near
                     log_parent[n_lost] = k
@@ -893,8 +889,8 @@ def repair_one(
     # All that burned through a root: a child is a neighbor whose parent direction points back.
     i = 0
     while i < n_lost:
-        here = np.int64(lost[i])
-        children = np.uint64(0)
+        here: Int = np.int64(lost[i])
+        children: Int = np.uint64(0)
         for k in range(directions):
             children |= np.uint64(parent[here + offset[k]] == k) << np.uint64(k)
         while children != 0:
@@ -929,16 +925,14 @@ def repair_one(
         here = np.int64(lost[i])
         best = np.float32(np.inf)
         best_k = np.int64(-1)
-        burned = np.uint64(0)
+        burned: Int = np.uint64(0)
         for k in range(directions):
             burned |= np.uint64(parent[here - offset[k]] >= 0) << np.uint64(k)
         while burned != 0:
             k = lowest_bit(burned)
             burned &= burned - np.uint64(1)
             start = here - offset[k]
-            new = arrive(
-                world, codes, open_dirs, special, weather, series, period_min, duration, arrival[start], start, k
-            )
+            new = arrive(world, masks, special, fire, series, arrival[start], start, k)
             if new <= duration and new < best:
                 best = new
                 best_k = k
@@ -953,13 +947,10 @@ def repair_one(
         return before, 0, n_lost, n_touched, False
     n_touched, settled, done = run_buckets(
         world,
-        codes,
-        open_dirs,
+        masks,
         special,
-        weather,
+        fire,
         series,
-        period_min,
-        duration,
         arrival,
         parent,
         n_seeds,
@@ -977,9 +968,7 @@ def repair_one(
     before -= after
     arrival[:] = np.inf
     parent[:] = UNBURNED
-    n_touched, settled = run_heap(
-        world, codes, open_dirs, special, weather, series, period_min, duration, ignition, arrival, parent, lost
-    )
+    n_touched, settled = run_heap(world, masks, special, fire, series, arrival, parent, lost)
     after = 0.0
     for i in range(n_touched):
         after += world.value[lost[i]]
@@ -992,9 +981,8 @@ def repair_one(
 @njit(cache=True, nogil=True)
 def burn_statistics(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
+    masks: Masks,
+    special: Maybe,
     fires: Burning,
     treated: I8,
     weight: I8,
@@ -1017,34 +1005,9 @@ def burn_statistics(
         if s >= len(fires.ignition):
             return
         series = series_of(fires.series, s)
-        own_codes, own_dirs, own_special = own_masks(
-            world,
-            codes,
-            open_dirs,
-            special,
-            fires.ignition[s],
-            fires.weather[s],
-            series,
-            fires.holds,
-            fires.place,
-            fires.row[s],
-            treated,
-            scratch,
-        )
-        n, settled[s] = solve_one(
-            world,
-            own_codes,
-            own_dirs,
-            own_special,
-            fires.ignition[s],
-            fires.weather[s],
-            series,
-            fires.period_min,
-            fires.duration_min[s],
-            scratch.arrival,
-            scratch.parent,
-            scratch,
-        )
+        fire = fire_of(fires, s)
+        own, own_special = own_masks(world, masks, special, fire, series, fires.holds, fires.place, treated, scratch)
+        n, settled[s] = solve_one(world, own, own_special, fire, series, scratch.arrival, scratch.parent, scratch)
         total = 0.0
         met = np.uint8(0)
         for i in range(n):
@@ -1065,7 +1028,7 @@ def burn_statistics(
 def store(
     lowest: Int, highest: Int, width: Int, arrival: F4, parent: I1, cells: I4, times: F4, parents: I1, columns: I4
 ) -> Int:
-    """Write the burned cells from the padded cell `lowest` to `highest`, in order, with their columns; returns how many."""
+    """Write the burned cells from padded cell `lowest` to `highest`, in order, with their columns; returns how many."""
     eight = parent.view(np.int64)
     n = 0
     left, right = width, -1
@@ -1090,7 +1053,7 @@ def solve_states(
 ) -> tuple[I4, F4, I1]:
     """Solve S fires on the untreated world and keep each one's burned cells in this thread's own arrays, returned.
 
-    Writes start, count and columns of `states`, and who holds the fire's cells into owner i4 (S,).
+    Writes start, length and columns of `states`, and who holds the fire's cells into owner i4 (S,).
     """
     cells, times, parents = np.empty(1024, np.int32), np.empty(1024, np.float32), np.empty(1024, np.int8)
     used = 0
@@ -1100,14 +1063,10 @@ def solve_states(
             return cells[:used], times[:used], parents[:used]
         n, settled[s] = solve_one(
             world,
-            world.codes,
-            world.open_dirs,
+            Masks(world.codes, world.open_dirs),
             world.special,
-            fires.ignition[s],
-            fires.weather[s],
+            fire_of(fires, s),
             series_of(fires.series, s),
-            fires.period_min,
-            fires.duration_min[s],
             scratch.arrival,
             scratch.parent,
             scratch,
@@ -1135,7 +1094,7 @@ def solve_states(
         for i in range(n):
             scratch.arrival[scratch.touched[i]] = np.inf
             scratch.parent[scratch.touched[i]] = UNBURNED
-        states.start[s], states.count[s], owner[s] = used, n, worker
+        states.start[s], states.length[s], owner[s] = used, n, worker
         used += n
 
 
@@ -1146,11 +1105,11 @@ def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, roo
     Each gets room for as many cells as it has burned, or for `room` cells where treatments may let it burn more.
     """
     for s in range(len(which)):
-        start, n = bank.start[which[s]], np.int64(bank.count[which[s]])
+        start, n = bank.start[which[s]], np.int64(bank.length[which[s]])
         states.cell[first : first + n] = bank.cell[start : start + n]
         states.arrival[first : first + n] = bank.arrival[start : start + n]
         states.parent[first : first + n] = bank.parent[start : start + n]
-        states.start[e, s], states.count[e, s] = first, n
+        states.start[e, s], states.length[e, s] = first, n
         states.columns[e, s] = bank.columns[which[s]]
         first += max(n, room)
 
@@ -1159,7 +1118,7 @@ def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, roo
 def came_near(states: States, e: Int, s: Int, treated: I8, width: Int) -> bool:
     """Whether a fire burned any cell within PAD rows and columns of a treated cell."""
     start = states.start[e, s]
-    stop = start + states.count[e, s]
+    stop = start + states.length[e, s]
     lowest, highest = states.cell[start], states.cell[stop - 1]
     left, right = states.columns[e, s, 0], states.columns[e, s, 1]
     for cell in treated:
@@ -1187,7 +1146,7 @@ def came_near(states: States, e: Int, s: Int, treated: I8, width: Int) -> bool:
 @njit(cache=True, nogil=True)
 def load(states: States, e: Int, s: Int, scratch: Scratch) -> None:
     """Lay a fire's burned cells out on the scratch grid."""
-    for i in range(states.start[e, s], states.start[e, s] + states.count[e, s]):
+    for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
         scratch.arrival[states.cell[i]] = states.arrival[i]
         scratch.parent[states.cell[i]] = states.parent[i]
 
@@ -1205,7 +1164,7 @@ def repair_states(
     world: World,
     codes: U1,
     open_dirs: Bits,
-    special: Bits | None,
+    special: Maybe,
     treated: I8,
     all_treated: I8,
     fires: Burning,
@@ -1240,47 +1199,32 @@ def repair_states(
         for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
             if not came_near(states, e, s, treated[e], world.width):
                 continue
-            ignition, weather, duration = fires.ignition[e, s], fires.weather[e, s], fires.duration_min[e, s]
+            fire = fire_of(fires, (e, s))
             series = series_of(fires.series, (e, s))
             load(states, e, s, scratch)
-            own_codes, own_dirs, own_special = own_masks(
+            own, own_special = own_masks(
                 world,
-                codes[e],
-                open_dirs[e],
+                Masks(codes[e], open_dirs[e]),
                 masks_of(special, e),
-                ignition,
-                weather,
+                fire,
                 series,
                 fires.holds,
                 fires.place,
-                fires.row[e, s],
                 all_treated[e],
                 scratch,
             )
-            avoided, resolved, n_lost, n_touched, anew = repair_one(
-                world,
-                own_codes,
-                own_dirs,
-                own_special,
-                ignition,
-                weather,
-                series,
-                fires.period_min,
-                duration,
-                treated[e],
-                scratch.arrival,
-                scratch.parent,
-                scratch,
+            avoided, resolved, _, n_touched, anew = repair_one(
+                world, own, own_special, fire, series, treated[e], scratch.arrival, scratch.parent, scratch
             )
             loss[e, s] -= avoided
             settled[e, s] += resolved
             start = states.start[e, s]
             if n_touched > 0 or resolved > 0:
                 if with_planes[e]:
-                    add_planes(world, duration, states, e, s, -weight[e, s], planes[e, part], scratch)
+                    add_planes(world, fire.duration_min, states, e, s, -weight[e, s], planes[e, part], scratch)
                 kept = 0
                 if special is None and not anew:  # nothing burns that had not: the list only thins out
-                    for i in range(start, start + states.count[e, s]):
+                    for i in range(start, start + states.length[e, s]):
                         cell = states.cell[i]
                         if scratch.parent[cell] >= 0:
                             states.cell[start + kept] = cell
@@ -1288,7 +1232,7 @@ def repair_states(
                             states.parent[start + kept] = scratch.parent[cell]
                             kept += 1
                 else:
-                    lowest, highest = states.cell[start], states.cell[start + states.count[e, s] - 1]
+                    lowest, highest = states.cell[start], states.cell[start + states.length[e, s] - 1]
                     for i in range(n_touched):
                         lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
                     kept = store(
@@ -1302,22 +1246,23 @@ def repair_states(
                         states.parent[start:],
                         states.columns[e, s],
                     )
-                states.count[e, s] = kept
+                states.length[e, s] = kept
                 if with_planes[e]:
-                    add_planes(world, duration, states, e, s, weight[e, s], planes[e, part], scratch)
-            wipe(states.cell[start:], np.int64(states.count[e, s]), scratch)
+                    add_planes(world, fire.duration_min, states, e, s, weight[e, s], planes[e, part], scratch)
+            wipe(states.cell[start:], np.int64(states.length[e, s]), scratch)
 
 
 @njit(cache=True, nogil=True)
-def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, series: I4 | None, scratch: Scratch) -> Int:
-    """List the cells whose closing would shut an edge that the fire took, and the value that burned through those edges.
+def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, any_flank: bool, scratch: Scratch) -> Int:
+    """List the cells whose closing would shut edges that the fire took, and the value that burned through those edges.
 
     Writes `scratch.touched`, `mark` and `bound`; returns how many. `scratch.downstream` is that of `sum_downstream`.
-    codes (C,) are those of the fire's pattern; with a series every edge past a corner counts, whatever its flanks.
+    An edge past a corner is shut by one flank if the other is closed in codes (C,), those of the fire's pattern; with
+    `any_flank` both are listed anyway: where patterns change by the hour, and for units that may hold both.
     """
     marked, bound = scratch.touched, scratch.bound
     n = 0
-    for i in range(states.start[e, s], states.start[e, s] + states.count[e, s]):
+    for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
         end = np.int64(states.cell[i])
         k = np.int64(states.parent[i])
         if k == IGNITION:
@@ -1336,7 +1281,7 @@ def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, series
             else:
                 if world.flanks[k, 0] == 0:
                     continue
-                if series is None and not blocks(codes[start + world.flanks[k, 7 - m]]):
+                if not any_flank and not blocks(codes[start + world.flanks[k, 7 - m]]):
                     continue
                 cell = start + world.flanks[k, m - 6]
             if scratch.mark[cell] == 0:
@@ -1353,7 +1298,7 @@ def gain_sums(
     world: World,
     codes: U1,
     open_dirs: Bits,
-    special: Bits | None,
+    special: Maybe,
     units: I8,
     altered: bool,
     all_treated: I8,
@@ -1380,32 +1325,31 @@ def gain_sums(
             return
         e = ticket // per_episode
         s = ticket - e * per_episode
-        ignition, weather, duration = fires.ignition[e, s], fires.weather[e, s], fires.duration_min[e, s]
+        fire = fire_of(fires, (e, s))
+        ignition = np.int64(fire.ignition)
         series = series_of(fires.series, (e, s))
-        pattern = np.int64(world.pattern[weather]) if series is None else -1
-        own_codes, own_dirs, own_special = own_masks(
+        pattern = np.int64(world.pattern[fire.weather]) if series is None else -1
+        own, own_special = own_masks(
             world,
-            codes[e],
-            open_dirs[e],
+            Masks(codes[e], open_dirs[e]),
             masks_of(special, e),
-            ignition,
-            weather,
+            fire,
             series,
             fires.holds,
             fires.place,
-            fires.row[e, s],
             all_treated[e],
             scratch,
         )
         trial_codes, trial_dirs, trial_special = scratch.trial_codes, scratch.trial_dirs, scratch.trial_special
         for g in range(len(trial_codes)):
             if pattern < 0 or g == pattern:
-                trial_codes[g] = own_codes[g]
-                trial_dirs[g] = own_dirs[g]
+                trial_codes[g] = own.codes[g]
+                trial_dirs[g] = own.open_dirs[g]
                 if special is not None:
                     trial_special[g] = own_special[g]
+        any_flank = bool(pattern < 0 or units.shape[1] > 1)
         sum_downstream(world, states, e, s, scratch)
-        n_marked = mark_crossed(world, own_codes[max(pattern, 0)], states, e, s, series, scratch)
+        n_marked = mark_crossed(world, own.codes[max(pattern, 0)], states, e, s, any_flank, scratch)
         marked = scratch.touched[:n_marked].copy()
         load(states, e, s, scratch)
         for u in range(len(units)):
@@ -1424,7 +1368,7 @@ def gain_sums(
             for cell in units[u]:
                 if cell < 0 or cell == ignition:
                     continue
-                if not altered and not holds_against(fires.holds, fires.place, fires.row[e, s], cell):
+                if not altered and not holds_against(fires.holds, fires.place, fire.row, cell):
                     continue
                 for g in range(len(trial_codes)):
                     if pattern < 0 or g == pattern:
@@ -1435,14 +1379,10 @@ def gain_sums(
                             shut_cell(world, trial_codes[g], trial_dirs[g], cell)
             less, resolved, n_lost, n_touched, anew = repair_one(
                 world,
-                trial_codes,
-                trial_dirs,
+                Masks(trial_codes, trial_dirs),
                 trial_special,
-                ignition,
-                weather,
+                fire,
                 series,
-                fires.period_min,
-                duration,
                 units[u],
                 scratch.arrival,
                 scratch.parent,
@@ -1464,16 +1404,16 @@ def gain_sums(
                     continue
                 for g in range(len(trial_codes)):
                     if pattern < 0 or g == pattern:
-                        trial_codes[g, cell] = own_codes[g, cell]
+                        trial_codes[g, cell] = own.codes[g, cell]
                         for row in range(-PAD, PAD + 1):
                             for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
-                                trial_dirs[g, near] = own_dirs[g, near]
+                                trial_dirs[g, near] = own.open_dirs[g, near]
                                 if special is not None:
                                     trial_special[g, near] = own_special[g, near]
         for i in range(n_marked):
             scratch.mark[marked[i]] = 0
         start = states.start[e, s]
-        wipe(states.cell[start:], np.int64(states.count[e, s]), scratch)
+        wipe(states.cell[start:], np.int64(states.length[e, s]), scratch)
 
 
 PLANES = 7  # burned, downstream value, earliness, toward north, east, south, west
@@ -1487,7 +1427,7 @@ def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratc
     """
     children, downstream, tree, offset = scratch.children, scratch.downstream, scratch.tree, world.offset
     start = states.start[e, s]
-    stop = start + states.count[e, s]
+    stop = start + states.length[e, s]
     for i in range(start, stop):
         cell = states.cell[i]
         children[cell] = 0
@@ -1513,7 +1453,7 @@ def add_planes(
 ) -> None:
     """Add one fire to the sums (7, C), or take it away with a negative weight: see `sum_planes`."""
     sum_downstream(world, states, e, s, scratch)
-    for i in range(states.start[e, s], states.start[e, s] + states.count[e, s]):
+    for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
         cell = np.int64(states.cell[i])
         k = np.int64(states.parent[i])
         planes[0, cell] += weight
@@ -1561,9 +1501,8 @@ def sum_planes(
 @njit(cache=True, nogil=True)
 def solve_fire(
     world: World,
-    codes: U1,
-    open_dirs: Bits,
-    special: Bits | None,
+    masks: Masks,
+    special: Maybe,
     fires: Burning,
     treated: I8,
     s: Int,
@@ -1572,33 +1511,7 @@ def solve_fire(
     scratch: Scratch,
 ) -> Int:
     """Solve fire s (S,) onto a fresh grid, arrival f4 and parent i1 (C,); returns the burned cells."""
-    series = series_of(fires.series, s)
-    own_codes, own_dirs, own_special = own_masks(
-        world,
-        codes,
-        open_dirs,
-        special,
-        fires.ignition[s],
-        fires.weather[s],
-        series,
-        fires.holds,
-        fires.place,
-        fires.row[s],
-        treated,
-        scratch,
-    )
-    n, _ = solve_one(
-        world,
-        own_codes,
-        own_dirs,
-        own_special,
-        fires.ignition[s],
-        fires.weather[s],
-        series,
-        fires.period_min,
-        fires.duration_min[s],
-        arrival,
-        parent,
-        scratch,
-    )
+    series, fire = series_of(fires.series, s), fire_of(fires, s)
+    own, own_special = own_masks(world, masks, special, fire, series, fires.holds, fires.place, treated, scratch)
+    n, _ = solve_one(world, own, own_special, fire, series, arrival, parent, scratch)
     return n

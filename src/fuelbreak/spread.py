@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuelbreak import _kernels, parallel
-from fuelbreak._kernels import ALTERED, CLOSED, PAD, Burning, States, World
+from fuelbreak._kernels import ALTERED, CLOSED, PAD, Burning, Masks, States, World
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan, Window
@@ -452,22 +452,13 @@ def _chances(rule: HoldRule, flame_m: F4) -> F8:
     return chance
 
 
-class _Masks(NamedTuple):
-    """Codes, open directions and special edges (G, C), with the padded cells that were treated."""
-
-    codes: U1
-    open_dirs: npt.NDArray[np.unsignedinteger[Any]]
-    special: npt.NDArray[np.unsignedinteger[Any]] | None
-    treated: I8
-
-
-def _treat_world(world: World, treated: I8, kind: str) -> _Masks:
-    """The masks once the padded cells `treated` are firebreaks or shaded fuelbreaks."""
+def _treat_world(world: World, treated: I8, kind: str) -> tuple[Masks, Any]:
+    """The masks and special edges once the padded cells `treated` are firebreaks or shaded fuelbreaks."""
     special = None if world.special is None else world.special.copy()
     codes, open_dirs = world.codes.copy(), world.open_dirs.copy()
     for cell in treated:
         _kernels.treat_cell(world, codes, open_dirs, special, cell, kind == "shaded")
-    return _Masks(codes, open_dirs, special, treated)
+    return Masks(codes, open_dirs), special
 
 
 def _check_plan(landscape: Landscape, plan: Plan | None, fields: Fields) -> None:
@@ -480,16 +471,18 @@ def _check_plan(landscape: Landscape, plan: Plan | None, fields: Fields) -> None
         )
     if plan.kind == "shaded" and fields.shaded is None:
         raise InputError(
-            "plan: shaded fuelbreaks need the landscape as it is once treated; give it as `shaded`, see landscape.shaded"
+            "plan: shaded fuelbreaks need the landscape as it is once treated; give it as `shaded` (landscape.shaded)"
         )
 
 
 class _Scene(NamedTuple):
-    """A window ready to burn in: its world, its masks with the plan in place, and its fires (local order)."""
+    """A window ready to burn in: its world, its masks with the plan's padded cells treated, and its fires."""
 
     window: Window
     world: World
-    masks: _Masks
+    masks: Masks
+    special: Any
+    treated: I8
     burning: Burning
 
 
@@ -513,7 +506,8 @@ class SpreadResult:
     cells_solved: int
     _counts: npt.NDArray[np.integer[Any]]
     _total_weight: int
-    _scene: Callable[[I8], _Scene]
+    _setting: _Setting
+    _margin: I8
 
     @property
     def burned_area_ha(self) -> F8:
@@ -551,11 +545,12 @@ class SpreadResult:
         return self._solve(i)[0]
 
     def _solve(self, i: int) -> tuple[F4, npt.NDArray[np.int8]]:
-        scene = self._scene(np.array([range(len(self.fires))[i]]))
+        which = np.array([range(len(self.fires))[i]])
+        scene = _scene(self._setting, which, self._setting.window(which, int(self._margin[which[0]])), 1)
         scratch = _kernels.make_scratch(scene.world)
         arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
         _kernels.solve_fire(
-            scene.world, *scene.masks[:3], scene.burning, scene.masks.treated, 0, arrival, parent, scratch
+            scene.world, scene.masks, scene.special, scene.burning, scene.treated, 0, arrival, parent, scratch
         )
         row, col, rows, cols = scene.window
         place = (slice(row, row + rows), slice(col, col + cols))
@@ -604,102 +599,136 @@ def spread(
     elif fields.landscape is not landscape or fields.weathers != fires.weather:
         raise InputError("fields: they were made for another landscape or another bank of weathers; leave them out")
     _check_plan(landscape, plan, fields)
-    n, weight = len(fires), _exact_weights(fires.weight)
-    burned, settled = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    loss, met = np.zeros(n), np.zeros(n, np.uint8)
-    total_weight = int(weight.sum())
-    counts = np.zeros(landscape.shape, np.int32 if total_weight < 2**31 else np.int64)
-    margin = np.full(n, FIRST_MARGIN)
-
-    def scene(which: I8) -> _Scene:
-        whole = fields.fits_whole
-        window = (
-            fields.whole_window if whole else _window_around(fires.ignitions[which], margin[which[0]], landscape.shape)
-        )
-        weathers = None if whole else tuple(np.unique(fires.weather_index[which]).tolist())
-        world = fields.world(window, weathers, workers=workers if whole else 1)
-        index = None if weathers is None else {weather: i for i, weather in enumerate(weathers)}
-        burning = _burning(fires, window, index, which)
-        cells = np.empty(0, np.int64) if plan is None else _inside(plan.cells, landscape.shape[1], window)
-        row, col = np.divmod(cells, landscape.shape[1])
-        padded = _padded_cell((row - window[0]) * window[3] + col - window[1], window[3])
-        if plan is not None and plan.kind == "firebreak":
-            some = fires if len(which) == n else fires.take(which)
-            burning = _with_holding(burning, landscape, some, cells, hold, hold_seed, padded, len(world.value))
-        masks = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
-        return _Scene(window, world, masks, burning)
-
-    def burn(scene: _Scene, which: I8, counts_of: I8, local: dict[str, Any], counter: I8) -> None:
-        _kernels.burn_statistics(
-            scene.world,
-            *scene.masks[:3],
-            scene.burning,
-            scene.masks.treated,
-            weight[which],
-            counts_of,
-            local["burned"],
-            local["loss"],
-            local["met"],
-            local["settled"],
-            counter,
-            _kernels.make_scratch(scene.world),
-        )
-
-    def blank(size: int) -> dict[str, Any]:
-        return {
-            "burned": np.zeros(size, np.int64),
-            "loss": np.zeros(size),
-            "met": np.zeros(size, np.uint8),
-            "settled": np.zeros(size, np.int64),
-        }
-
-    def keep(which: I8, local: dict[str, Any]) -> None:
-        burned[which], loss[which], met[which] = local["burned"], local["loss"], local["met"]
-        settled[which] += local["settled"]
-
+    setting = _Setting(fields, fires, plan, hold, hold_seed)
+    weight = _exact_weights(fires.weight)
+    tally = _Tally.blank(len(fires))
+    counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
+    margin = np.full(len(fires), FIRST_MARGIN)
     if fields.fits_whole:
-        which = np.arange(n)
-        here = scene(which)
-        parts = np.zeros((workers, len(here.world.value)), np.int64)
-        local, counter = blank(n), np.zeros(1, np.int64)
-        parallel.run_threads(lambda worker: burn(here, which, parts[worker], local, counter), workers)
-        keep(which, local)
-        counts += _cropped(parts.sum(axis=0), landscape.shape).astype(counts.dtype)
+        which = np.arange(len(fires))
+        scene = _scene(setting, which, fields.whole_window, workers)
+        counts += _burn(scene, which, weight, tally, workers).astype(counts.dtype)
     else:
-        lock = threading.Lock()
-        waiting = np.arange(n)
+        waiting = np.arange(len(fires))
         while len(waiting):
-            groups = iter(_groups(fires, waiting, int(margin[waiting[0]])))
-
-            def work(_worker: int) -> None:
-                while True:
-                    with lock:
-                        which = next(groups, None)
-                    if which is None:
-                        return
-                    here = scene(which)
-                    part, local = np.zeros(len(here.world.value), np.int64), blank(len(which))
-                    burn(here, which, part, local, np.zeros(1, np.int64))
-                    row, col, rows, cols = here.window
-                    with lock:
-                        keep(which, local)
-                        counts[row : row + rows, col : col + cols] += _cropped(part, (rows, cols)).astype(counts.dtype)
-
-            parallel.run_threads(work, workers)
-            waiting = waiting[(met[waiting] & _kernels.RIM) > 0]
+            _burn_groups(
+                setting, _groups(fires, waiting, int(margin[waiting[0]])), margin, weight, tally, counts, workers
+            )
+            waiting = waiting[(tally.met[waiting] & _kernels.RIM) > 0]
             margin[waiting] *= 2
     return SpreadResult(
         landscape,
         fires,
-        burned,
-        loss,
-        (met & _kernels.EDGE) > 0,
-        (met & _kernels.INTEREST) > 0,
-        int(settled.sum()),
+        tally.burned,
+        tally.loss,
+        (tally.met & _kernels.EDGE) > 0,
+        (tally.met & _kernels.INTEREST) > 0,
+        int(tally.settled.sum()),
         counts,
-        total_weight,
-        scene,
+        int(weight.sum()),
+        setting,
+        margin,
     )
+
+
+class _Setting(NamedTuple):
+    """What a call of `spread` burns."""
+
+    fields: Fields
+    fires: Fires
+    plan: Plan | None
+    hold: HoldRule | None
+    hold_seed: int
+
+    def window(self, which: I8, margin: int) -> Window:
+        """Where to burn some fires: all of the landscape where it is kept whole, else so many cells around them."""
+        if self.fields.fits_whole:
+            return self.fields.whole_window
+        return _window_around(self.fires.ignitions[which], margin, self.fields.landscape.shape)
+
+
+class _Tally(NamedTuple):
+    """What is told of each fire (n,): cells burned, loss, marks met, cells settled."""
+
+    burned: I8
+    loss: F8
+    met: U1
+    settled: I8
+
+    @classmethod
+    def blank(cls, n: int) -> _Tally:
+        return cls(np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.uint8), np.zeros(n, np.int64))
+
+
+def _scene(setting: _Setting, which: I8, window: Window, workers: int) -> _Scene:
+    """A window with the plan in place and the fires `which`."""
+    fields, fires, plan = setting.fields, setting.fires, setting.plan
+    weathers = None if fields.fits_whole else tuple(np.unique(fires.weather_index[which]).tolist())
+    world = fields.world(window, weathers, workers=workers)
+    index = None if weathers is None else {weather: i for i, weather in enumerate(weathers)}
+    burning = _burning(fires, window, index, which)
+    width = fields.landscape.shape[1]
+    cells = np.empty(0, np.int64) if plan is None else _inside(plan.cells, width, window)
+    row, col = np.divmod(cells, width)
+    padded = _padded_cell((row - window[0]) * window[3] + col - window[1], window[3])
+    if len(cells) and plan is not None and plan.kind == "firebreak" and setting.hold is not None:
+        held = fires.take(which), cells, setting.hold, setting.hold_seed
+        burning = _with_holding(burning, fields.landscape, *held, padded, len(world.value))
+    masks, special = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
+    return _Scene(window, world, masks, special, padded, burning)
+
+
+def _burn(scene: _Scene, which: I8, weight: I8, tally: _Tally, workers: int) -> I8:
+    """Burn the fires `which` of a scene, write their rows of `tally`, and return how often cells burned (H, W)."""
+    here, counter = _Tally.blank(len(which)), np.zeros(1, np.int64)
+    counts = np.zeros((workers, len(scene.world.value)), np.int64)
+
+    def work(worker: int) -> None:
+        _kernels.burn_statistics(
+            scene.world,
+            scene.masks,
+            scene.special,
+            scene.burning,
+            scene.treated,
+            weight[which],
+            counts[worker],
+            *here,
+            counter,
+            _kernels.make_scratch(scene.world),
+        )
+
+    parallel.run_threads(work, workers)
+    for name in ("burned", "loss", "met"):
+        getattr(tally, name)[which] = getattr(here, name)
+    tally.settled[which] += here.settled
+    return _cropped(counts.sum(axis=0), scene.window[2:])
+
+
+def _burn_groups(
+    setting: _Setting,
+    groups: list[I8],
+    margin: I8,
+    weight: I8,
+    tally: _Tally,
+    counts: npt.NDArray[np.integer[Any]],
+    workers: int,
+) -> None:
+    """Burn groups of fires, each in a window of its own, on so many threads; add up how often cells burned."""
+    lock, waiting = threading.Lock(), iter(groups)
+
+    def work(_worker: int) -> None:
+        while True:
+            with lock:
+                which = next(waiting, None)
+            if which is None:
+                return
+            window = setting.window(which, int(margin[which[0]]))
+            part = _burn(_scene(setting, which, window, 1), which, weight, tally, 1)
+            row, col, rows, cols = window
+            with lock:
+                counts[row : row + rows, col : col + cols] += part.astype(counts.dtype)
+
+    parallel.run_threads(work, workers)
 
 
 def _window_around(ignitions: I8, margin: int, shape: tuple[int, int]) -> Window:
@@ -846,7 +875,7 @@ class Ensemble:
         self._bank, self._bank_loss = self._solve_bank()
         # Where treatments can let a fire burn more than it did, each has room for all cells.
         self._room = 0 if self.world.special is None else cells
-        sizes = np.sort(np.maximum(self._bank.count, self._room))[::-1][: self.fires_per_episode]
+        sizes = np.sort(np.maximum(self._bank.length, self._room))[::-1][: self.fires_per_episode]
         self._region = int(sizes.sum())
         _refuse_beyond_memory(9 * episodes * self._region, f"the burned cells of {episodes} x {shape[1]} fires")
         self._states = States(
@@ -863,14 +892,16 @@ class Ensemble:
         self._open_dirs = np.broadcast_to(self.world.open_dirs, (episodes, *self.world.open_dirs.shape)).copy()
         self._special = None if self.world.special is None else np.zeros_like(self._open_dirs)
         self._treated = np.empty((episodes, 0), np.int64)  # what was treated so far, kept where breaks may not hold
+        bank = self._bank_fires
         self._burning = Burning(
-            *(np.zeros(shape, kind) for kind in (np.int32, np.int32, np.float32, np.int32)),
-            series=None
-            if fires.weather_index.ndim == 1
-            else np.zeros((*shape, fires.weather_index.shape[1]), np.int32),
-            period_min=self._bank_fires.period_min,
-            holds=self._bank_fires.holds,
-            place=self._bank_fires.place,
+            np.zeros(shape, np.int32),
+            np.zeros(shape, np.int32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.int32),
+            None if bank.series is None else np.zeros((*shape, bank.series.shape[1]), np.int32),
+            bank.period_min,
+            bank.holds,
+            bank.place,
         )
         self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
         self._exact_weight = _exact_weights(fires.weight, WEIGHT_STEPS).astype(np.float64)
@@ -894,11 +925,9 @@ class Ensemble:
         # A few fires first: what they burn says whether all of it will fit.
         tried = min(n, 32)
         counter = np.zeros(1, np.int64)
-        first = Burning(*(part[:tried] if i < 4 else part for i, part in enumerate(fires)))
-        if first.series is not None:
-            first = first._replace(series=first.series[:tried])
-        _kernels.solve_states(self.world, first, states, owner, 0, settled, counter, self._scratch[0])
-        expected = 9.0 * float(states.count[:tried].mean()) * n
+        some = fires._replace(ignition=fires.ignition[:tried])  # the kernel burns as many as have an ignition
+        _kernels.solve_states(self.world, some, states, owner, 0, settled, counter, self._scratch[0])
+        expected = 9.0 * float(states.length[:tried].mean()) * n
         _refuse_beyond_memory(3 * expected, f"the burned cells of {n} fires")
         counter[:] = 0
 
@@ -909,8 +938,8 @@ class Ensemble:
 
         parallel.run_threads(work, self._workers)
         start = np.zeros(n, np.int64)
-        np.cumsum(states.count[:-1], out=start[1:])
-        total = int(states.count.sum())
+        np.cumsum(states.length[:-1], out=start[1:])
+        total = int(states.length.sum())
         bank = states._replace(
             cell=np.empty(total, np.int32),
             arrival=np.empty(total, np.float32),
@@ -920,9 +949,11 @@ class Ensemble:
         loss = np.empty(n)
         for i in range(n):
             here, there = start[i], states.start[i]
-            size = int(states.count[i])
-            for whole, part in zip(bank[:3], kept[owner[i]], strict=True):
-                whole[here : here + size] = part[there : there + size]
+            size = int(states.length[i])
+            cell, arrival, parent = kept[owner[i]]
+            bank.cell[here : here + size] = cell[there : there + size]
+            bank.arrival[here : here + size] = arrival[there : there + size]
+            bank.parent[here : here + size] = parent[there : there + size]
             loss[i] = self.world.value[bank.cell[here : here + size]].sum()
         self.cells_solved += int(settled.sum())
         return bank, loss
@@ -1083,7 +1114,7 @@ class Ensemble:
         """Arrival time of one fire of an episode, min (H, W) f4, infinity where unburned."""
         states, arrival = self._states, np.full(len(self.world.value), np.inf, np.float32)
         start = states.start[episode, fire]
-        stop = start + states.count[episode, fire]
+        stop = start + states.length[episode, fire]
         arrival[states.cell[start:stop]] = states.arrival[start:stop]
         return _cropped(arrival, self.landscape.shape)
 

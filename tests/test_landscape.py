@@ -23,6 +23,7 @@ from fuelbreak.landscape import (
     Plan,
     budget_units,
     crop,
+    shaded,
     slope_aspect,
     with_buffer,
     with_crs,
@@ -354,6 +355,101 @@ def test_the_vermont_landscape_opens_in_both_fuel_systems(shared_data):
         assert land.notes == ("108586 cells (32.3%) have no fuel data and are taken as nonburnable",)
 
 
+# ---- shaded fuelbreaks
+
+
+def forest(**more) -> Landscape:
+    """Timber, shrub and grass with rock and a buffer; trees of several sizes on the first two columns."""
+    fuel = np.tile([165, 183, 142, 102, 99], (4, 1))
+    inside = np.ones((4, 5), bool)
+    inside[3] = False
+    return Landscape.from_arrays(
+        fuel,
+        canopy_cover_pct=np.tile([70, 30, 0, 0, 0], (4, 1)),
+        canopy_height_m=np.tile([20, 2.5, 0, 0, 0], (4, 1)),
+        canopy_base_height_m=np.tile([1, 0.5, 0, 0, 0], (4, 1)),
+        canopy_bulk_density_kg_m3=np.tile([0.2, 0.05, 0, 0, 0], (4, 1)),
+        area_of_interest=inside,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "layer", "treated"),
+    [
+        ({"fuel_model": 181}, "fuel_model", [181, 181, 181, 181, 99]),
+        ({"fuel_model": np.int32(181)}, "fuel_model", [181, 181, 181, 181, 99]),
+        ({"fuel_model": {165: 161, 142: 141, 8: 9}}, "fuel_model", [161, 183, 141, 102, 99]),
+        ({"fuel_model": {165: 183, 183: 165}}, "fuel_model", [183, 165, 142, 102, 99]),  # one swap, not a chain
+        ({"max_canopy_cover_pct": 40}, "canopy_cover_pct", [40, 30, 0, 0, 0]),
+        ({"min_canopy_base_height_m": 4}, "canopy_base_height_m", [4, 2.5, 0, 0, 0]),  # no higher than the tree
+        ({"min_canopy_base_height_m": 0.75}, "canopy_base_height_m", [1, 0.75, 0, 0, 0]),
+        ({"max_canopy_bulk_density_kg_m3": 0.0625}, "canopy_bulk_density_kg_m3", [0.0625, 0.05, 0, 0, 0]),
+        ({"max_canopy_cover_pct": 0}, "canopy_cover_pct", [0, 0, 0, 0, 0]),
+    ],
+)
+def test_a_shaded_fuelbreak_changes_what_is_asked_where_it_may(asked, layer, treated):
+    land = forest(cell_size_m=20, label="hills")
+    after = shaded(land, **asked)
+    np.testing.assert_array_equal(getattr(after, layer)[:3], np.tile(np.array(treated, LAYER_TYPES[layer]), (3, 1)))
+    np.testing.assert_array_equal(getattr(after, layer)[3], getattr(land, layer)[3])  # the buffer
+    for name in LAYERS:
+        if name != layer:
+            np.testing.assert_array_equal(getattr(after, name), getattr(land, name))
+    assert not getattr(after, layer).flags.writeable
+    np.testing.assert_array_equal(after.treatable, land.treatable)
+    assert (after.cell_size_m, after.label) == (20, "hills")
+    assert land.fuel_model[0].tolist() == [165, 183, 142, 102, 99]
+
+
+def test_a_prescription_may_change_fuel_and_canopy_at_once():
+    land = forest()
+    asked = {
+        "fuel_model": {165: 161},
+        "max_canopy_cover_pct": 40,
+        "min_canopy_base_height_m": 4,
+        "max_canopy_bulk_density_kg_m3": 0.1,
+    }
+    after = shaded(land, **asked)
+    for name, value in asked.items():
+        alone, layer = shaded(land, **{name: value}), name.removeprefix("max_").removeprefix("min_")
+        np.testing.assert_array_equal(getattr(after, layer), getattr(alone, layer))
+        assert (getattr(alone, layer) != getattr(land, layer)).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, "a shaded fuelbreak changes fuel or canopy; give fuel_model, max_canopy_cover_pct"),
+        ({"fuel_model": {}}, "fuel_model is an empty table"),
+        ({"fuel_model": 300}, "unknown fuel model 300; use codes of the 13 or the 40 standard models"),
+        ({"fuel_model": {165: 300}}, "unknown fuel model 300"),
+        ({"fuel_model": {300: 165}}, "unknown fuel model 300"),
+        ({"fuel_model": -9999}, "unknown fuel model -9999"),
+        ({"fuel_model": 10**30}, "unknown fuel model 10{30};"),
+        ({"fuel_model": 99}, r"fuel model 99 \(NB9 bare ground\) does not burn; give models that burn"),
+        ({"fuel_model": {165: 91}}, "fuel model 91 .* does not burn"),
+        ({"fuel_model": {0: 165}}, "fuel model 0 .* does not burn"),
+        ({"fuel_model": 161.5}, "fuel_model 161.5 is not a code"),
+        ({"fuel_model": "TL1"}, "fuel_model 'TL1' is not a code"),
+        ({"fuel_model": True}, "fuel_model True is not a code"),
+        ({"fuel_model": {165: None}}, "fuel_model None is not a code"),
+        ({"fuel_model": [165, 161]}, "is not a code"),
+        ({"max_canopy_cover_pct": 101}, r"limit of canopy_cover_pct is 101; give 0 to 100 \(percent\)"),
+        ({"max_canopy_cover_pct": -1}, "limit of canopy_cover_pct is -1"),
+        ({"max_canopy_cover_pct": float("nan")}, "limit of canopy_cover_pct is nan"),
+        ({"max_canopy_cover_pct": "half"}, "limit of canopy_cover_pct is 'half'"),
+        ({"min_canopy_base_height_m": 121}, "limit of canopy_base_height_m is 121; give 0 to 120"),
+        ({"max_canopy_bulk_density_kg_m3": 12}, "limit of canopy_bulk_density_kg_m3 is 12; give 0 to 5"),
+    ],
+)
+def test_prescriptions_that_are_none_are_refused_in_one_line(asked, message):
+    with pytest.raises(InputError, match=message) as caught:
+        shaded(forest(label="hills"), **asked)
+    assert str(caught.value).startswith("hills:")
+    assert "\n" not in str(caught.value)
+
+
 # ---- terrain
 
 
@@ -514,6 +610,20 @@ def test_plans_that_cannot_be_built_are_refused(cells, message):
     inside[5] = False
     with pytest.raises(InputError, match=message):
         Plan.from_cells(Landscape.from_arrays(fuel, area_of_interest=inside), cells)
+
+
+@pytest.mark.parametrize("kind", ["firebreak", "shaded"])
+def test_a_plan_is_of_firebreaks_or_of_shaded_fuelbreaks(kind):
+    plan = Plan.from_flat(grass(), [3, 1], kind=kind)
+    assert (plan.kind, plan.prefix(1).kind) == (kind, kind)
+
+
+@pytest.mark.parametrize("kind", ["Shaded", "fuelbreak", "", None])
+def test_other_kinds_of_break_are_refused_and_both_kinds_named(kind):
+    with pytest.raises(
+        InputError, match=r"cannot be simulated; use 'firebreak', cleared ground, or 'shaded', a shaded"
+    ):
+        Plan.from_flat(grass(), [3, 1], kind=kind)
 
 
 def test_flat_cells_off_the_grid_are_refused():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape
-from fuelbreak.scenarios import PURPOSES, Fires, Weather, fire_season
+from fuelbreak.scenarios import PURPOSES, SPLITMIX64_STEP, Fires, Weather, _mix, fire_season, holding
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,8 @@ def test_an_impossible_season_is_refused(wrong):
 def same_fires(a: Fires, b: Fires) -> bool:
     return (
         (a.ignitions == b.ignitions).all()
-        and (a.weather_index == b.weather_index).all()
+        and np.array_equal(a.weather_index, b.weather_index)
+        and a.period_min == b.period_min
         and (a.duration_min == b.duration_min).all()
         and a.weather == b.weather
     )
@@ -236,7 +237,7 @@ def test_fires_cannot_be_changed_and_keep_their_own_copy():
     digest = fires.digest
     ignitions[0] = 9
     assert fires.ignitions.tolist() == [[1, 2], [3, 4]]
-    for array in (fires.ignitions, fires.duration_min, fires.weather_index, fires.weight):
+    for array in (fires.ignitions, fires.duration_min, fires.weather_index, fires.weight, fires.number):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -269,6 +270,15 @@ def test_fires_cannot_be_changed_and_keep_their_own_copy():
         ({"weight": [1, math.inf]}, "finite"),
         ({"weight": [1, 2, 3]}, "2 finite"),
         ({"weight": ["a", "b"]}, "finite"),
+        ({"number": [0]}, "2 whole numbers from 0"),
+        ({"number": [0, -1]}, "2 whole numbers from 0"),
+        ({"number": [0, 0.5]}, "2 whole numbers from 0"),
+        ({"number": [[0, 1]]}, "2 whole numbers from 0"),
+        ({"period_min": 0}, "period_min is 0; give finite minutes above 0"),
+        ({"period_min": -60}, "period_min is -60"),
+        ({"period_min": math.inf}, "period_min is inf"),
+        ({"period_min": math.nan}, "period_min is nan"),
+        ({"period_min": "hourly"}, "period_min is 'hourly'"),
     ],
 )
 def test_impossible_fires_are_refused_by_name(change, says):
@@ -278,3 +288,292 @@ def test_impossible_fires_are_refused_by_name(change, says):
 
 def test_one_fire_may_burn_for_ever():
     assert Fires([(0, 0)], Weather(), math.inf).duration_min.tolist() == [math.inf]
+
+
+# ---- weather that changes while a fire burns
+
+
+BANK = fire_season(weathers=5)
+
+
+def changing(**change) -> Fires:
+    """Three fires of at most two hours in hourly weather."""
+    return Fires(
+        **(
+            {
+                "ignitions": [(1, 2), (3, 4), (5, 6)],
+                "weather": BANK,
+                "duration_min": [60, 120, 90],
+                "weather_index": [[0, 1], [2, 2], [4, 3]],
+                "weight": [1, 2, 3],
+            }
+            | change
+        )
+    )
+
+
+def test_a_series_has_a_weather_for_each_period():
+    fires = changing(weather_index=np.asfortranarray([[0, 1], [2, 2], [4, 3]]))
+    assert fires.is_series
+    assert fires.weather_index.tolist() == [[0, 1], [2, 2], [4, 3]]
+    assert fires.weather_index.dtype == np.int32
+    assert fires.weather_index.flags.c_contiguous
+    assert fires.period_min == 60
+    assert not Fires([(1, 2)], BANK).is_series
+    with pytest.raises(ValueError, match="read-only"):
+        fires.weather_index[0, 0] = 3
+    assert pickle.loads(pickle.dumps(fires)).digest == fires.digest
+
+
+@pytest.mark.parametrize("index", [[[0], [2], [4]], [[0, 0], [2, 2], [4, 4]]])
+def test_a_series_that_never_changes_is_constant_weather(index):
+    constant, fires = changing(weather_index=[0, 2, 4]), changing(weather_index=index, period_min=120)
+    assert not fires.is_series
+    assert fires.weather_index.tolist() == [0, 2, 4]
+    assert fires.digest == constant.digest
+    with pytest.raises(ValueError, match="read-only"):
+        fires.weather_index[0] = 1
+
+
+def test_take_keeps_the_series_and_the_numbers():
+    fires = changing(period_min=90)
+    some = fires.take(np.array([2, 0]))
+    assert some.weather_index.tolist() == [[4, 3], [0, 1]]
+    assert some.period_min == 90
+    assert some.number.tolist() == [2, 0]
+    assert some.take(np.array([1, 1])).number.tolist() == [0, 0]
+    assert fires.take(np.arange(3)).digest == fires.digest
+    assert not fires.take(np.array([1])).is_series  # the one fire whose weather stays
+
+
+def test_numbers_are_counted_or_given_and_do_not_change_the_digest():
+    assert changing().number.tolist() == [0, 1, 2]
+    assert changing().number.dtype == np.int64
+    assert changing(number=[7, 7, 2**40]).number.tolist() == [7, 7, 2**40]
+    assert changing(number=[7, 7, 2**40]).digest == changing().digest
+
+
+def test_the_digest_names_the_series_and_its_period_but_not_a_period_without_series():
+    digest = changing().digest
+    for change in (
+        {"weather_index": [[0, 1], [2, 2], [4, 4]]},
+        {"weather_index": [[0, 1, 2], [2, 2, 2], [4, 3, 4]]},
+        {"weather_index": [0, 2, 4]},
+        {"period_min": 61},
+    ):
+        assert changing(**change).digest != digest, change
+    constant = {"weather_index": [0, 2, 4]}
+    assert changing(**constant, period_min=61).digest == changing(**constant).digest
+
+
+def test_digests_of_constant_weather_are_those_in_files_written_before_there_were_series():
+    slow = Weather(wind_speed_kmh=5)
+    fires = Fires([(1, 2), (3, 4), (5, 6)], [Weather(), slow], [10, 20, 30], [0, 1, 0], [1, 2, 3])
+    assert fires.digest == "781b037aa64d5365"
+    drawn = Fires.draw(Landscape.from_arrays(np.full((17, 23), 102)), 20, 3, duration_min=90)
+    assert drawn.digest == "e87b6a09ff0df3b1"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"duration_min": [60, 121, 90]}, "duration_min is 121 but the weather series ends after 120 minutes"),
+        ({"duration_min": math.inf}, "duration_min is inf but the weather series ends after 120 minutes"),
+        ({"duration_min": 61, "weather_index": [[0], [2], [4]]}, "series ends after 60 minutes"),
+        ({"duration_min": 121, "weather_index": [[1, 1]] * 3}, "series ends after 120 minutes"),
+        ({"period_min": 44.5}, "series ends after 89 minutes"),
+        ({"period_min": 60.01}, r"period_min is 60.01, no whole number of 1/64 minutes.* give 60.015625$"),
+        ({"period_min": 1e-3}, r"give 0.015625$"),
+        ({"period_min": 2.0**16}, "ends after 131072 minutes; give fewer or shorter periods, less than 131072"),
+        ({"period_min": 1e308}, "less than 131072 minutes"),  # times 64 it is no finite number
+        ({"period_min": 10**400}, "give finite minutes above 0"),
+        ({"period_min": 0}, "period_min is 0"),
+        ({"weather_index": [[0, 1], [2, 2], [4, 5]]}, "3 whole numbers from 0 to 4, or 3 rows of them"),
+        ({"weather_index": [[0, 1], [2, 2], [4, -1]]}, "0 to 4"),
+        ({"weather_index": [[0, 1], [2, 2]]}, "3 rows"),
+        ({"weather_index": [[0, 1], [2, 2], [4]]}, "3 rows"),
+        ({"weather_index": [[], [], []]}, "3 rows"),
+        ({"weather_index": [[[0]], [[1]], [[2]]]}, "3 rows"),
+        ({"weather_index": 0}, "3 rows"),
+        ({"weather_index": [[0, 1], [2, 2], [4, 0.5]]}, "whole numbers"),
+    ],
+)
+def test_impossible_series_are_refused_by_name(change, says):
+    with pytest.raises(InputError, match=says) as refused:
+        changing(**change)
+    assert "\n" not in str(refused.value)
+
+
+@given(st.integers(1, 2**23 - 1), st.integers(1, 2000))
+def test_ends_of_periods_are_exact_in_float32(ticks, periods):
+    period = ticks / 64
+    index = np.arange(periods)[None] % 2
+    if periods * period < 2**17:
+        fires = Fires([(0, 0)], BANK, 0.01, index, period_min=period)
+        ends = np.arange(1, periods + 1).astype(np.float32) * np.float32(fires.period_min)
+        assert (ends.astype(float) == np.arange(1, periods + 1) * period).all()
+    else:
+        with pytest.raises(InputError, match="less than 131072"):
+            Fires([(0, 0)], BANK, 0.01, index, period_min=period)
+
+
+def test_drawing_series_changes_nothing_but_the_weather(land):
+    rows = np.array([[0, 1, 2], [4, 4, 3], [2, 2, 2], [1, 0, 1], [3, 3, 3]])
+    fires = Fires.draw(land, 200, 5, weather=BANK, duration_min=90, series=rows, period_min=30)
+    plain = Fires.draw(land, 200, 5, weather=BANK, duration_min=90)
+    assert (fires.ignitions == plain.ignitions).all()
+    assert (fires.weather_index == rows[plain.weather_index]).all()  # as many rows as weathers: the same draw
+    assert fires.period_min == 30
+    assert fires.number.tolist() == list(range(200))
+    for n in (1, 7, 60):
+        assert same_fires(
+            Fires.draw(land, n, 5, weather=BANK, duration_min=90, series=rows, period_min=30), fires.take(np.arange(n))
+        )
+
+
+def test_series_are_drawn_evenly(land):
+    fires = Fires.draw(land, 40_000, 3, weather=fire_season(weathers=20), series=np.arange(20).reshape(10, 2))
+    counts = np.bincount(fires.weather_index[:, 0] // 2, minlength=10)
+    assert abs(counts - 4000).max() < 5 * np.sqrt(4000)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"series": [0, 1]}, "series must be rows of whole numbers from 0 to 4"),
+        ({"series": [[0, 5]]}, "0 to 4"),
+        ({"series": [[0, 1], [-1, 0]]}, "0 to 4"),
+        ({"series": [[0, 1], [0]]}, "all rows as long"),
+        ({"series": []}, "rows"),
+        ({"series": [[]]}, "rows"),
+        ({"series": [[0, 1.5]]}, "whole numbers"),
+        ({"series": "windy"}, "rows"),
+        ({"series": [[0, 1]], "duration_min": 121}, "series ends after 120 minutes"),
+        ({"series": [[0, 1]], "period_min": -1}, "period_min is -1"),
+    ],
+)
+def test_impossible_series_are_not_drawn_from(land, change, says):
+    with pytest.raises(InputError, match=says):
+        Fires.draw(**({"landscape": land, "n": 4, "weather": BANK} | change))
+
+
+# ---- whether breaks hold
+
+
+def many_fires(n: int) -> Fires:
+    return Fires(np.zeros((n, 2), int), Weather())
+
+
+def test_the_mix_is_splitmix64():
+    """First words of seed 1234567, as published with the reference generator splitmix64.c."""
+    words = _mix(np.uint64(1234567) + np.arange(1, 6, dtype=np.uint64) * SPLITMIX64_STEP)
+    assert words.tolist() == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
+@pytest.mark.parametrize("chance", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("seed", [0, 1, 2**63])
+def test_breaks_hold_as_often_as_asked_and_independently(chance, seed):
+    """All within five standard deviations of what independent draws give."""
+    fires, cells = 600, 500
+    holds = holding(many_fires(fires), np.arange(cells), np.full(cells, chance), seed).astype(float) - chance
+    variance = chance * (1 - chance)
+    fire_below_cell = np.triu_indices(cells, 1)
+    assert abs(holds.mean()) < 5 * np.sqrt(variance / holds.size)
+    for a, b in (
+        (holds[:, 1:], holds[:, :-1]),
+        (holds[1:], holds[:-1]),
+        (holds[1:, 1:], holds[:-1, :-1]),
+        (holds[1:, :-1], holds[:-1, 1:]),
+        (holds[:, 64:], holds[:, :-64]),
+        (holds[64:], holds[:-64]),
+        (holds[fire_below_cell], holds.T[fire_below_cell]),
+    ):
+        assert abs((a * b).mean()) / variance < 5 / np.sqrt(a.size)
+    # Sums of independent draws spread as the binomial does, along a fire and along a cell.
+    for axis, n in ((0, cells), (1, fires)):
+        spread = holds.sum(axis=axis).var() / (holds.shape[axis] * variance)
+        assert abs(spread - 1) < 5 * np.sqrt(2 / n)
+
+
+def test_seeds_draw_apart():
+    fires, cells = many_fires(300), np.arange(300)
+    draws = [holding(fires, cells, np.full(300, 0.5), seed) - 0.5 for seed in (0, 1, 2)]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert abs((draws[i] * draws[j]).mean()) / 0.25 < 5 / 300
+    # Nor may a fire of one seed be another fire of the next.
+    for shift in (1, 2):
+        assert abs((draws[0][shift:] * draws[1][:-shift]).mean()) / 0.25 < 5 / 290
+
+
+def test_all_thresholds_are_hit_by_one_uniform_draw():
+    """At every probability that share holds, and what holds at one holds at every higher one."""
+    fires, cells = many_fires(200), np.arange(200)
+    before = np.zeros((200, 200), bool)
+    for chance in np.linspace(0, 1, 21):
+        holds = holding(fires, cells, np.full(200, chance), 4)
+        assert not (before & ~holds).any()
+        assert abs(holds.mean() - chance) <= 5 * np.sqrt(chance * (1 - chance) / holds.size)
+        before = holds
+    assert before.all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_a_draw_belongs_to_its_fire_and_cell_in_any_subset_and_order(data):
+    fires = changing(
+        ignitions=np.zeros((12, 2), int), duration_min=60, weather_index=None, weight=None, number=np.arange(12) * 3
+    )
+    cells = np.array([0, 1, 5, 17, 2**31, 2**40, 9])
+    chance = np.linspace(0.2, 0.8, 12 * 7).reshape(12, 7)
+    seed = data.draw(st.integers(0, 2**70))
+    whole = holding(fires, cells, chance, seed)
+    rows = np.array(data.draw(st.lists(st.integers(0, 11), min_size=1, max_size=15)))
+    cols = np.array(data.draw(st.lists(st.integers(0, 6), max_size=9)), int)
+    part = holding(fires.take(rows), cells[cols], chance[np.ix_(rows, cols)], seed)
+    assert part.shape == (len(rows), len(cols))
+    assert (part == whole[np.ix_(rows, cols)]).all()
+
+
+def test_many_draws_are_made_in_blocks_that_do_not_show(monkeypatch):
+    fires, cells, chance = many_fires(50), np.arange(30), np.full(30, 0.5)
+    whole = holding(fires, cells, chance, 3)
+    for block in (1, 31, 100):
+        monkeypatch.setattr("fuelbreak.scenarios.HOLDING_BLOCK", block)
+        assert (holding(fires, cells, chance, 3) == whole).all()
+
+
+def test_each_fire_may_have_its_own_probability():
+    holds = holding(many_fires(3), [4, 9], [[0, 1], [1, 0], [1, 1]])
+    assert holds.tolist() == [[False, True], [True, False], [True, True]]
+    assert holds.dtype == bool
+    assert holding(many_fires(3), [], []).shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"hold_probability": [0.5, 1.1]}, "2 numbers from 0 to 1"),
+        ({"hold_probability": [0.5, -0.1]}, "2 numbers from 0 to 1"),
+        ({"hold_probability": [0.5, math.nan]}, "2 numbers from 0 to 1"),
+        ({"hold_probability": [0.5]}, "2 numbers from 0 to 1, one a cell, or 3 rows"),
+        ({"hold_probability": 0.5}, "2 numbers from 0 to 1"),
+        ({"hold_probability": np.full((2, 3), 0.5)}, "3 rows"),
+        ({"hold_probability": np.full((1, 2), 0.5)}, "3 rows"),
+        ({"hold_probability": ["a", "b"]}, "2 numbers"),
+        ({"cells": [1, -1]}, "flat cell numbers"),
+        ({"cells": [(0, 1)]}, "flat cell numbers"),
+        ({"cells": [0.5, 1]}, "flat cell numbers"),
+        ({"cells": 3}, "flat cell numbers"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 0.5}, "seed is 0.5"),
+    ],
+)
+def test_impossible_holding_is_refused(change, says):
+    with pytest.raises(InputError, match=says):
+        holding(**({"fires": many_fires(3), "cells": [1, 2], "hold_probability": [0.5, 0.5]} | change))

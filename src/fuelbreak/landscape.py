@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import cached_property, lru_cache
@@ -32,6 +32,7 @@ LAYER_RANGES = {
     "canopy_bulk_density_kg_m3": (0.0, 5.0, "kg/m3, not kg/m3 x 100"),
     "value": (0.0, 1e12, "any unit of loss, zero or more"),
 }
+KINDS = ("firebreak", "shaded")  # cleared ground; shaded fuelbreak
 
 
 def budget_units(landscape: Landscape, budget: float | int | str) -> int:
@@ -129,6 +130,97 @@ def with_crs(landscape: Landscape, crs: str) -> Landscape:
             "or reproject the files with gdalwarp"
         )
     return replace(landscape, crs=wanted)
+
+
+def shaded(
+    landscape: Landscape,
+    *,
+    fuel_model: int | Mapping[int, int] | None = None,
+    max_canopy_cover_pct: float | None = None,
+    min_canopy_base_height_m: float | None = None,
+    max_canopy_bulk_density_kg_m3: float | None = None,
+) -> Landscape:
+    """Show the landscape as it would be if every cell that can be treated were thinned and pruned to a prescription.
+
+    There is no default prescription: the figures come from the forester. A treatment may slow fire or speed it up, as
+    an open canopy lets in more wind and more grass grows under it. Cells that cannot be treated stay as they are.
+
+    Parameters
+    ----------
+    fuel_model : the fuel model a treated cell gets, or a table old -> new; models not in the table stay
+    max_canopy_cover_pct : canopy is thinned to this cover where there is more, percent
+    min_canopy_base_height_m : trees are pruned to this height, meters, where their crowns begin lower; lower trees to
+        their own height
+    max_canopy_bulk_density_kg_m3 : crowns are thinned to this density where they are denser, kg/m3
+
+    Raises
+    ------
+    InputError : nothing is asked for, a fuel model that is unknown or does not burn, a limit out of the layer's range
+    """
+    limits = {
+        "canopy_cover_pct": max_canopy_cover_pct,
+        "canopy_base_height_m": min_canopy_base_height_m,
+        "canopy_bulk_density_kg_m3": max_canopy_bulk_density_kg_m3,
+    }
+    treated: dict[str, npt.NDArray[Any]] = {}
+    if fuel_model is not None:
+        treated["fuel_model"] = _changed_fuels(landscape, fuel_model)
+    for name, limit in limits.items():
+        if limit is None:
+            continue
+        layer = getattr(landscape, name)
+        bound = np.float32(_checked_limit(landscape.label, name, limit))
+        if name == "canopy_base_height_m":
+            treated[name] = np.maximum(layer, np.minimum(landscape.canopy_height_m, bound))
+        else:
+            treated[name] = np.minimum(layer, bound)
+    if not treated:
+        raise InputError(
+            f"{landscape.label}: a shaded fuelbreak changes fuel or canopy; give fuel_model, max_canopy_cover_pct, "
+            "min_canopy_base_height_m or max_canopy_bulk_density_kg_m3"
+        )
+    changes: dict[str, Any] = {
+        name: np.where(landscape.treatable, layer, getattr(landscape, name)) for name, layer in treated.items()
+    }
+    return replace(landscape, **changes)
+
+
+def _changed_fuels(landscape: Landscape, fuel_model: int | Mapping[int, int]) -> npt.NDArray[np.int16]:
+    """Fuel model of each cell after treatment, (H, W), every old model looked up before any is changed."""
+    codes = [*fuel_model.keys(), *fuel_model.values()] if isinstance(fuel_model, Mapping) else [fuel_model]
+    where = f"{landscape.label}: shaded fuelbreak:"
+    if not codes:
+        raise InputError(f"{where} fuel_model is an empty table; give old -> new codes, or leave it out")
+    for code in codes:
+        if isinstance(code, bool | np.bool_) or not isinstance(code, int | np.integer):
+            raise InputError(f"{where} fuel_model {code!r} is not a code; give a whole number such as 181 (TL1)")
+        if code in fuels.NONBURNABLE_CODES:
+            raise InputError(
+                f"{where} fuel model {code} ({fuels.name_of(int(code))}) does not burn; give models that burn, "
+                "or plan firebreaks for cleared ground"
+            )
+        if code not in fuels.FUEL_MODELS:
+            raise InputError(f"{where} unknown fuel model {code}; use codes of the 13 or the 40 standard models")
+    if not isinstance(fuel_model, Mapping):
+        return np.full(landscape.shape, fuel_model, np.int16)
+    changed = landscape.fuel_model.copy()
+    for old, new in fuel_model.items():
+        changed[landscape.fuel_model == old] = new
+    return changed
+
+
+def _checked_limit(label: str, name: str, limit: float) -> float:
+    """Limit of a canopy layer, within what the layer may be."""
+    low, high, unit = LAYER_RANGES[name]
+    try:
+        number = float(limit)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not low <= number <= high:
+        raise InputError(
+            f"{label}: shaded fuelbreak: the limit of {name} is {limit!r}; give {low:g} to {high:g} ({unit})"
+        )
+    return number
 
 
 def slope_aspect(elevation_m: npt.NDArray[Any], cell_size_m: float) -> tuple[npt.NDArray[np.float32], ...]:
@@ -767,7 +859,8 @@ class Plan:
     ----------
     cells : (n,) int64, flat row-major cell numbers, in order of building
     shape : rows and columns of the landscape it is for
-    kind : what is built: 'firebreak', cleared ground, the one kind there is
+    kind : what is built: 'firebreak', cleared ground, or 'shaded', a shaded fuelbreak: fuel and canopy are modified
+        and not removed, so it is simulated with the landscape as treated (`shaded`)
     method : the planner that made it
     simulations, cells_solved, seconds : what making it cost: fires brought up to date, burned cells solved, CPU seconds
     chosen_on : digests of the sets of fires it was chosen on; these fires must not judge it
@@ -787,8 +880,11 @@ class Plan:
     chosen_on: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if self.kind != "firebreak":
-            raise InputError(f"plan: kind {self.kind!r} cannot be simulated; use 'firebreak', cleared ground")
+        if self.kind not in KINDS:
+            raise InputError(
+                f"plan: kind {self.kind!r} cannot be simulated; use 'firebreak', cleared ground, or 'shaded', "
+                "a shaded fuelbreak"
+            )
         cells = _whole_numbers(self.cells, 1)
         height, width = (int(size) for size in self.shape)
         _refuse_cells(cells, (cells < 0) | (cells >= height * width), width, f"off the grid of {height} x {width}")

@@ -20,6 +20,10 @@ Purpose = Literal["train", "validate", "heldout"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 T = TypeVar("T", bound=np.generic)
 DRAWS_PER_FIRE = 4  # 64-bit words kept for each fire, so that fire i is the same however many are drawn
+TICKS_PER_MIN = 64  # ends of periods are whole ticks below SERIES_END_MIN, so float32 holds each of them exactly
+SERIES_END_MIN = 2**17
+HOLDING_BLOCK = 2**20  # draws mixed at once: 8 MB an array
+SPLITMIX64_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 MPH_TO_KMH = 1.609344
 WIND_10M_OVER_20FT = 1.15  # Lawson and Armitage (2008): open 10 m wind over 20-ft wind
@@ -144,18 +148,62 @@ def _numbers(values: npt.ArrayLike, dtype: type[T], wanted: str) -> npt.NDArray[
     return numbers
 
 
+def _seed_word(seed: int) -> int:
+    """Seed as 64 bits."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"fires: seed is {seed}; give a whole number from 0")
+    return int(seed) % 2**64
+
+
+def _checked_period(period_min: float) -> float:
+    try:
+        period = float(period_min)
+    except (TypeError, ValueError, OverflowError):
+        period = math.nan
+    if not (math.isfinite(period) and period > 0):
+        raise InputError(f"fires: period_min is {period_min!r}; give finite minutes above 0")
+    return period
+
+
+def _check_series(periods: int, period: float, duration: npt.NDArray[np.float32]) -> None:
+    """Refuse a series whose periods do not end on exact float32 minutes, or that ends before its fires do."""
+    end = periods * period
+    if end >= SERIES_END_MIN:
+        raise InputError(
+            f"fires: a series of {periods} periods of period_min {period:g} ends after {end:g} minutes; "
+            f"give fewer or shorter periods, less than {SERIES_END_MIN} minutes in all"
+        )
+    if period * TICKS_PER_MIN != int(period * TICKS_PER_MIN):
+        near = max(1, round(period * TICKS_PER_MIN)) / TICKS_PER_MIN
+        raise InputError(
+            f"fires: period_min is {period!r}, no whole number of 1/{TICKS_PER_MIN} minutes, so the ends of "
+            f"periods would be rounded; give {near!r}"
+        )
+    if duration.max() > end:
+        raise InputError(
+            f"fires: duration_min is {duration.max():g} but the weather series ends after {end:g} minutes "
+            f"({periods} periods of {period:g}); give more periods, or at most {end:g} minutes"
+        )
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Fires:
     """A set of S fires: where each ignites, in which weather of the bank, for how long.
+
+    A fire's weather is constant, or a series: period p of P covers the minutes from p * period_min, included, to
+    (p + 1) * period_min, excluded, after its ignition. A series that never changes is kept as constant weather.
 
     Parameters
     ----------
     ignitions : (S, 2) row and column of each ignition
     weather : one Weather, or a sequence of K: the bank
-    duration_min : minutes each fire may spread, one number or (S,); inf burns all that can be reached
-    weather_index : (S,) which weather of the bank each fire has; 0 if left out
+    duration_min : minutes each fire may spread, one number or (S,); inf burns all that can be reached; no longer than
+        a series of weathers
+    weather_index : (S,) which weather of the bank each fire has, or (S, P) which it has in each period; 0 if left out
     weight : (S,) how much each fire counts; 1 if left out
     origin : where the set comes from, "purpose:seed" for drawn fires; fires of one origin overlap
+    period_min : minutes of a period of a series, a whole number of 1/64; without a series it has no meaning
+    number : (S,) which fire of its origin each is, for the draws of `holding`; 0 to S - 1 if left out
     """
 
     ignitions: npt.NDArray[np.int64]
@@ -164,6 +212,8 @@ class Fires:
     weather_index: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float64]
     origin: str
+    period_min: float
+    number: npt.NDArray[np.int64]
 
     def __init__(
         self,
@@ -173,6 +223,8 @@ class Fires:
         weather_index: npt.ArrayLike | None = None,
         weight: npt.ArrayLike | None = None,
         origin: str = "given",
+        period_min: float = 60.0,
+        number: npt.ArrayLike | None = None,
     ) -> None:
         bank = _bank(weather)
         wanted = "ignitions must be a list of (row, column) pairs of whole numbers with at least one pair"
@@ -184,40 +236,57 @@ class Fires:
         if duration.shape not in ((), (n,)):
             raise InputError(f"fires: duration_min has shape {duration.shape}; give one number or {n}")
         duration = np.broadcast_to(duration, (n,)).copy()
-        wanted = f"weather_index must be {n} whole numbers from 0 to {len(bank) - 1}"
+        wanted = f"weather_index must be {n} whole numbers from 0 to {len(bank) - 1}, or {n} rows of them, one a period"
         index = np.zeros(n, np.int32) if weather_index is None else _numbers(weather_index, np.int32, wanted)
         if not (duration > 0).all():
             raise InputError(f"fires: duration_min is {duration.min():g}; give minutes above 0")
-        if index.shape != (n,) or index.min() < 0 or index.max() >= len(bank):
+        if index.shape[:1] != (n,) or index.ndim > 2 or index.size == 0 or index.min() < 0 or index.max() >= len(bank):
             raise InputError(f"fires: {wanted}")
+        period = _checked_period(period_min)
+        if index.ndim == 2:
+            _check_series(index.shape[1], period, duration)
+            index = np.ascontiguousarray(index[:, 0] if (index == index[:, :1]).all() else index)
         wanted = f"weight must be {n} finite numbers, none negative, not all zero"
         weights = np.ones(n) if weight is None else _numbers(weight, np.float64, wanted)
         if weights.shape != (n,) or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
+            raise InputError(f"fires: {wanted}")
+        wanted = f"number must be {n} whole numbers from 0"
+        numbers = np.arange(n, dtype=np.int64) if number is None else _numbers(number, np.int64, wanted)
+        if numbers.shape != (n,) or numbers.min() < 0:
             raise InputError(f"fires: {wanted}")
         for name, array in {
             "ignitions": ignitions,
             "duration_min": duration,
             "weather_index": index,
             "weight": weights,
+            "number": numbers,
         }.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         object.__setattr__(self, "weather", bank)
         object.__setattr__(self, "origin", origin)
+        object.__setattr__(self, "period_min", period)
 
     def __len__(self) -> int:
         return len(self.ignitions)
 
+    @property
+    def is_series(self) -> bool:
+        """Whether the weather of some fire changes from period to period."""
+        return self.weather_index.ndim == 2
+
     @cached_property
     def digest(self) -> str:
-        """Sixteen hex digits that name exactly these fires."""
+        """Sixteen hex digits that name exactly these fires, whatever their numbers and origin."""
         content = hashlib.sha256(repr([astuple(weather) for weather in self.weather]).encode())
         for array in (self.ignitions, self.weather_index, self.duration_min, self.weight):
             content.update(np.ascontiguousarray(array).tobytes())
+        if self.is_series:
+            content.update(f"{self.weather_index.shape[1]} periods of {self.period_min!r}".encode())
         return content.hexdigest()[:16]
 
     def take(self, index: npt.NDArray[np.int64]) -> Fires:
-        """Those fires of the set, in that order, with the same bank of weathers."""
+        """Those fires of the set, in that order, with the same bank of weathers and their own numbers."""
         return Fires(
             self.ignitions[index],
             self.weather,
@@ -225,6 +294,8 @@ class Fires:
             self.weather_index[index],
             self.weight[index],
             self.origin,
+            self.period_min,
+            self.number[index],
         )
 
     @classmethod
@@ -237,8 +308,10 @@ class Fires:
         purpose: Purpose = "train",
         weather: Weather | Sequence[Weather] | None = None,
         duration_min: float = 60.0,
+        series: npt.ArrayLike | None = None,
+        period_min: float = 60.0,
     ) -> Fires:
-        """Draw n fires: ignition uniform over the burnable cells, weather uniform over the bank.
+        """Draw n fires: ignition uniform over the burnable cells, weather uniform over the bank or the series.
 
         Draws are counter-based (Philox keyed by seed and purpose; fire i always has block i), so fire i is the same for
         any n and any number of workers, and the purposes' streams never meet, whatever the seeds. Two fires may by
@@ -249,16 +322,17 @@ class Fires:
         purpose : "train", "validate" or "heldout"
         weather : one Weather, a bank, or None for `fire_season()`
         duration_min : minutes each fire may spread
+        series : (N, P) weathers of the bank, a row for each series to draw from; None for constant weather
+        period_min : minutes of a period of a series
         """
         if purpose not in PURPOSES:
             raise InputError(f"fires: unknown purpose {purpose!r}; use one of {', '.join(PURPOSES)}")
         if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"fires: cannot draw {n} fires; ask for a whole number, at least 1")
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise InputError(f"fires: seed is {seed}; give a whole number from 0")
+        key = np.array([_seed_word(seed), PURPOSES.index(purpose)], dtype=np.uint64)
         bank = fire_season() if weather is None else _bank(weather)
+        choices = np.arange(len(bank), dtype=np.int32) if series is None else _checked_choices(series, len(bank))
         burnable = np.flatnonzero(landscape.burnable)
-        key = np.array([seed % 2**64, PURPOSES.index(purpose)], dtype=np.uint64)
         words = np.random.Philox(key=key).random_raw(DRAWS_PER_FIRE * n).reshape(n, DRAWS_PER_FIRE)
         uniform = (words >> np.uint64(11)) * 2.0**-53
         cell = burnable[(uniform[:, 0] * len(burnable)).astype(np.int64)]
@@ -266,6 +340,67 @@ class Fires:
             np.stack(np.divmod(cell, landscape.shape[1]), axis=1),
             bank,
             duration_min,
-            (uniform[:, 1] * len(bank)).astype(np.int32),
+            choices[(uniform[:, 1] * len(choices)).astype(np.int64)],
             origin=f"{purpose}:{seed}",
+            period_min=period_min,
         )
+
+
+def _checked_choices(series: npt.ArrayLike, weathers: int) -> npt.NDArray[np.int32]:
+    """Series to draw from, (N, P)."""
+    wanted = f"series must be rows of whole numbers from 0 to {weathers - 1}, all rows as long, one number a period"
+    rows = _numbers(series, np.int32, wanted)
+    if rows.ndim != 2 or rows.size == 0 or rows.min() < 0 or rows.max() >= weathers:
+        raise InputError(f"fires: {wanted}")
+    return rows
+
+
+def holding(
+    fires: Fires, cells: npt.ArrayLike, hold_probability: npt.ArrayLike, seed: int = 0
+) -> npt.NDArray[np.bool_]:
+    """Draw whether a firebreak on each cell would hold against each fire.
+
+    Draws are counter-based: that of a fire and a cell depends on the seed, the fire's number and the cell alone, so it
+    is the same in any subset and any order, and a break that holds at some probability holds at every higher one.
+
+    Parameters
+    ----------
+    cells : (n,) flat row-major cell numbers
+    hold_probability : (n,) or (S, n), 0 to 1, how likely a break on each cell holds, against every or against each fire
+    seed : 0 or more; fires of one number draw alike in all origins, so give each origin its own if that matters
+
+    Returns
+    -------
+    (S, n) bool
+    """
+    wanted = "cells of breaks must be a list of flat cell numbers, whole numbers from 0"
+    flat = _numbers(cells, np.int64, wanted)
+    if flat.ndim != 1 or (flat < 0).any():
+        raise InputError(f"fires: {wanted}")
+    shape = (len(fires), len(flat))
+    wanted = f"hold_probability must be {shape[1]} numbers from 0 to 1, one a cell, or {shape[0]} rows, one a fire"
+    chance = _numbers(hold_probability, np.float64, wanted)
+    if chance.shape not in (shape[1:], shape) or not ((chance >= 0) & (chance <= 1)).all():
+        raise InputError(f"fires: {wanted}")
+    chance = np.broadcast_to(chance, shape)
+    # Streams within streams: the seed starts one with a word for each fire, which starts one with a word for each cell.
+    start = _mix(np.array([_seed_word(seed)], np.uint64) + SPLITMIX64_STEP)
+    start_of_fire = _mix(start + (fires.number.astype(np.uint64) + np.uint64(1)) * SPLITMIX64_STEP)
+    offset_of_cell = (flat.astype(np.uint64) + np.uint64(1)) * SPLITMIX64_STEP
+    holds = np.empty(shape, bool)
+    block = max(1, HOLDING_BLOCK // max(1, shape[1]))
+    for first in range(0, shape[0], block):
+        part = slice(first, first + block)
+        words = _mix(start_of_fire[part, None] + offset_of_cell)
+        holds[part] = (words >> np.uint64(11)) * 2.0**-53 < chance[part]
+    return holds
+
+
+def _mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Scramble 64-bit words one to one, by SplitMix64's finalizer.
+
+    Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators, OOPSLA, with Stafford's variant 13.
+    """
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))

@@ -78,11 +78,10 @@ def edge_minutes(field: np.ndarray, step: tuple[int, int], crossed: list) -> np.
     return np.float32(np.float32(total[0] * length - total[1] * east) - total[2] * north)
 
 
-def travel(minutes: list[np.float32], period_min: np.float32, start: np.float32) -> np.float32:
-    """When one who leaves at `start` arrives, if the whole way takes minutes[p] at the pace of period p."""
+def travel(minutes: list[np.float32], ends: list[float], start: np.float32) -> np.float32:
+    """When one who leaves at `start` arrives, if the whole way takes minutes[p] at the pace up to ends[p]."""
     time, left = start, np.float32(1)
-    for p, whole in enumerate(minutes):
-        end = np.float32(p + 1) * period_min if p + 1 < len(minutes) else np.float32(np.inf)
+    for whole, end in zip(minutes, map(np.float32, ends), strict=True):
         if time >= end:
             continue
         if np.isfinite(whole):
@@ -99,9 +98,12 @@ def arrival_times(
     ignition: tuple[int, int],
     duration: float,
     stencil: int = 16,
-    period_min: float = np.inf,
+    ends: tuple[float, ...] = (np.inf,),
 ) -> np.ndarray:
-    """Dijkstra over the grid: for each period fields (H, W, 3) f4 and closed cells (H, W) bool; minutes (H, W) f4."""
+    """Dijkstra over the grid: for each period fields (H, W, 3) f4, closed cells (H, W) bool and the minute it ends.
+
+    Returns minutes (H, W) f4.
+    """
     arrival = np.full(closed[0].shape, np.inf, np.float32)
     arrival[ignition] = 0
     queue = [(np.float32(0), ignition)]
@@ -114,7 +116,7 @@ def arrival_times(
             for step, r, c, crossed in neighbors(shut, row, col, stencil):
                 minutes.setdefault((r, c), [np.float32(np.inf)] * len(fields))[p] = edge_minutes(field, step, crossed)
         for (r, c), by_period in minutes.items():
-            new = travel(by_period, np.float32(period_min), time)
+            new = travel(by_period, list(ends), time)
             if new <= duration and new < arrival[r, c]:
                 arrival[r, c] = new
                 heapq.heappush(queue, (new, (r, c)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import naive
 import numpy as np
@@ -67,11 +67,13 @@ class Case:
         return cell // self.world.width - PAD, cell % self.world.width - PAD
 
     def as_seen_by(self, fire, codes):
-        """Fields and closed cells of each period as the twin needs them, for one fire under codes (H, W)."""
+        """Fields, closed cells and end of each spell of weather, as the twin needs them, for a fire under codes."""
         ignition = self.position(int(self.burning.ignition[fire]))
-        fields, closed = [], []
-        weathers = [self.burning.weather[fire]] if self.burning.series is None else self.burning.series[fire]
-        for weather in weathers:
+        fields, closed, ends, done = [], [], [], 0
+        series = [self.burning.weather[fire]] if self.burning.series is None else self.burning.series[fire]
+        for weather, hours in groupby(series):
+            done += len(list(hours))
+            ends.append(done * PERIOD_MIN if done < len(series) else np.inf)
             field = self.fields[weather].copy()
             shut = np.zeros(self.size, bool)
             for row, col in np.argwhere(codes):
@@ -83,7 +85,7 @@ class Case:
                     shut[row, col] = True
             fields.append(field)
             closed.append(shut | np.isinf(field[..., 0]))
-        return fields, closed, ignition
+        return fields, closed, ignition, tuple(ends)
 
 
 def holds(burning, fire, cell):
@@ -186,10 +188,8 @@ def test_solve_is_its_slow_twin_bit_for_bit(stencil, hourly, alters, may_fail, s
         treated.append(case.flat(row, col))
         _kernels.treat_cell(case.world, *at, treated[-1], shaded)
     arrival, _ = fresh(case, 0, at, np.array(treated, np.int64))
-    fields, closed, ignition = case.as_seen_by(0, codes)
-    expected = naive.arrival_times(
-        fields, closed, ignition, float(case.burning.duration_min[0]), stencil, PERIOD_MIN if hourly else np.inf
-    )
+    fields, closed, ignition, ends = case.as_seen_by(0, codes)
+    expected = naive.arrival_times(fields, closed, ignition, float(case.burning.duration_min[0]), stencil, ends)
     np.testing.assert_array_equal(case.unpadded(arrival).view(np.uint32), expected.view(np.uint32))
 
 
@@ -401,7 +401,7 @@ def test_a_treated_ignition_cell_still_burns_as_if_untreated():
         codes[r, c] = TREATED
         _kernels.treat_cell(case.world, *at, case.flat(r, c), False)
     arrival, _ = fresh(case, 0, at)
-    fields, closed, ignition = case.as_seen_by(0, codes)
+    fields, closed, ignition, _ = case.as_seen_by(0, codes)
     np.testing.assert_array_equal(case.unpadded(arrival), naive.arrival_times(fields, closed, ignition, 80.0))
     assert np.isfinite(arrival).sum() > 1
 

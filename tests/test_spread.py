@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from scipy import ndimage
 from fuelbreak._kernels import PAD, Burning, Masks, burn_statistics, make_scratch
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
-from fuelbreak.landscape import LAYERS, Landscape, Plan
+from fuelbreak.landscape import LAYERS, Landscape, Plan, shaded
 from fuelbreak.scenarios import Fires, Weather, fire_season
 from fuelbreak.spread import (
     Ensemble,
@@ -440,3 +441,156 @@ def test_arrival_maps_may_be_asked_for_from_many_threads(land, fires):
     with ThreadPoolExecutor(4) as pool:
         for one, other in zip(alone, pool.map(result.arrival_min, range(len(fires))), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+# ---- windows, hours, holding, shaded fuelbreaks
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_burning_in_windows_gives_the_same_bits_as_the_whole_map(stencil, monkeypatch):
+    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "FIRST_MARGIN", 6)
+    land = Landscape.demo(150, 170, 4)
+    fires = Fires.draw(land, 40, 1, weather=fire_season()[:3], duration_min=240.0)
+    plan = some_plan(land, 300, 2)
+    whole = spread(land, fires, plan, stencil=stencil)
+    small = Fields(land, fires.weather, stencil=stencil, keep_bytes=2_000_000)
+    assert Fields(land, fires.weather, stencil=stencil).fits_whole
+    assert not small.fits_whole
+    windows = spread(land, fires, plan, fields=small, workers=2)
+    assert (windows._margin > windows._margin.min()).any(), "no fire had to be burned again in a larger window"
+    for name in ("burned_cells", "loss", "reached_edge", "burned_interest"):
+        np.testing.assert_array_equal(getattr(windows, name), getattr(whole, name))
+    np.testing.assert_array_equal(windows.burn_probability(), whole.burn_probability())
+    for i in range(0, 40, 7):
+        np.testing.assert_array_equal(windows.arrival_min(i), whole.arrival_min(i))
+
+
+def test_fields_are_kept_while_they_fit_and_made_again_with_the_same_bits(land, fires):
+    fields = Fields(land, fires.weather, keep_bytes=500_000)
+    one = fields.world((0, 0, 20, 20), (0, 1))
+    assert fields.world((0, 0, 20, 20), (0, 1)) is one
+    for col in range(7):
+        fields.world((0, col, 20, 20), (0, 1))
+    again = fields.world((0, 0, 20, 20), (0, 1))
+    assert again is not one
+    np.testing.assert_array_equal(again.minutes, one.minutes)
+
+
+def hourly(land, n=30, seed=3):
+    """Fires through a wind that turns and rises by the hour."""
+    bank = [Weather(wind_speed_kmh=speed, wind_from_deg=turn) for speed, turn in ((5, 200), (20, 260), (35, 300))]
+    some = Fires.draw(land, n, seed, weather=bank, duration_min=100.0)
+    series = np.random.default_rng(seed).integers(0, 3, (n, 4))
+    return Fires(some.ignitions, bank, 100.0, series, period_min=30.0)
+
+
+def test_hours_change_the_fire_and_equal_hours_do_not(land):
+    fires = hourly(land)
+    turning = spread(land, fires)
+    steady = Fires(
+        fires.ignitions, fires.weather, 100.0, np.repeat(fires.weather_index[:, :1], 4, axis=1), period_min=30
+    )
+    constant = Fires(fires.ignitions, fires.weather, 100.0, fires.weather_index[:, 0])
+    assert (spread(land, steady).burned_cells == spread(land, constant).burned_cells).all()
+    for i in (0, 11, 29):
+        np.testing.assert_array_equal(spread(land, steady).arrival_min(i), spread(land, constant).arrival_min(i))
+        first = spread(land, constant).arrival_min(i) <= 30  # the first hour is the constant fire's
+        np.testing.assert_array_equal(turning.arrival_min(i)[first], spread(land, constant).arrival_min(i)[first])
+    assert (turning.burned_cells != spread(land, constant).burned_cells).any()
+
+
+def test_an_ensemble_under_changing_weather_equals_burning_the_plan(land):
+    fires = hourly(land)
+    ensemble = Ensemble(land, fires, workers=2)
+    ensemble.reset(0, np.arange(len(fires)))
+    plan = some_plan(land, 25, 9)
+    for cell in plan.cells:
+        ensemble.treat(np.array([cell]))
+    fresh = spread(land, fires, plan)
+    assert ensemble.losses()[0] == fresh.mean_loss
+    for i in range(len(fires)):
+        np.testing.assert_array_equal(ensemble.arrival_min(0, i), fresh.arrival_min(i))
+
+
+def test_a_firebreak_that_may_not_hold_stops_less_and_the_draws_are_the_same_for_every_plan(land, fires):
+    plan = some_plan(land, 120, 0)
+    always, never = spread(land, fires, plan), spread(land, fires)
+    ones, zeros = (lambda flame_m, to=to: np.full(flame_m.shape, to) for to in (1.0, 0.0))
+    np.testing.assert_array_equal(spread(land, fires, plan, hold=ones).loss, always.loss)
+    np.testing.assert_array_equal(spread(land, fires, plan, hold=zeros).loss, never.loss)
+
+    def hold(flame_m):
+        return np.exp(-flame_m / 2)
+
+    some = spread(land, fires, plan, hold=hold)
+    assert (always.loss <= some.loss).all()
+    assert (some.loss <= never.loss).all()
+    assert always.mean_loss < some.mean_loss < never.mean_loss
+    assert (spread(land, fires, plan, hold=hold, hold_seed=1).loss != some.loss).any()
+    ensemble = Ensemble(land, fires, hold=hold, workers=2)
+    ensemble.reset(0, np.arange(len(fires)))
+    for cell in plan.cells:
+        ensemble.treat(np.array([cell]))
+    assert ensemble.losses()[0] == some.mean_loss
+    with pytest.raises(InputError, match="hold: its probabilities"):
+        spread(land, fires, plan, hold=lambda flame_m: flame_m * 0 + 2)
+
+
+def test_shaded_fuelbreaks_slow_a_fire_or_speed_it_up(land, fires):
+    cells = some_plan(land, 150, 5).cells
+    plan = Plan.from_flat(land, cells, kind="shaded")
+    with pytest.raises(InputError, match="shaded fuelbreaks need the landscape"):
+        spread(land, fires, plan)
+    untreated = spread(land, fires)
+    for fuel, slower in ((181, True), (104, False)):  # compact litter; tall dry grass
+        treated = shaded(land, fuel_model=fuel)
+        result = spread(land, fires, plan, shaded=treated)
+        assert (result.mean_loss < untreated.mean_loss) == slower
+        as_built = dataclasses.replace(land, fuel_model=np.where(plan.mask, treated.fuel_model, land.fuel_model))
+        kept = ~plan.mask[fires.ignitions[:, 0], fires.ignitions[:, 1]]  # a treated ignition burns as if untreated
+        rebuilt = spread(as_built, fires)
+        np.testing.assert_array_equal(result.burned_cells[kept], rebuilt.burned_cells[kept])
+        ensemble = Ensemble(land, fires, shaded=treated)
+        ensemble.reset(0, np.arange(len(fires)))
+        gains = ensemble.gains(cells[:1], "shaded")
+        before = ensemble.losses()[0]
+        for i, cell in enumerate(cells):
+            ensemble.treat(np.array([cell]), "shaded")
+            if i == 0:
+                assert before - ensemble.losses()[0] == pytest.approx(gains.avoided[0, 0], abs=1e-9)
+        assert ensemble.losses()[0] == result.mean_loss
+        np.testing.assert_array_equal(ensemble.arrival_min(0, 7), result.arrival_min(7))
+
+
+def test_gains_are_what_each_unit_avoids_whatever_the_workers(land, fires):
+    one, three = (Ensemble(land, fires, episodes=2, fires_per_episode=30, workers=n) for n in (1, 3))
+    for ensemble in (one, three):
+        for e in (0, 1):
+            ensemble.reset(e, np.arange(30) + 30 * e)
+        ensemble.treat(some_plan(land, 2, 1).cells)
+    units = np.flatnonzero(land.treatable)[::5]
+    gains = one.gains(units)
+    for mine, theirs in zip(gains, three.gains(units), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert (gains.bound >= gains.avoided - 1e-12).all()
+    assert gains.avoided.max() > 0
+    before = one.losses()
+    best = units[gains.avoided.argmax(axis=1)]
+    one.treat(best)
+    np.testing.assert_allclose(before - one.losses(), gains.avoided.max(axis=1), rtol=0, atol=1e-9)
+    lines = np.stack([units[:-1], units[1:]], axis=1)
+    assert one.gains(lines).avoided.shape == (2, len(lines))
+
+
+def test_planes_kept_step_by_step_are_those_summed_anew(land, fires):
+    ensemble = Ensemble(land, fires, episodes=2, fires_per_episode=40, workers=2)
+    plan = some_plan(land, 10, 3)
+    for e in (0, 1):
+        ensemble.reset(e, np.arange(40) + 20 * e)
+    for cell in plan.cells:
+        kept = ensemble.planes()
+        ensemble.treat(np.array([cell, -1]))
+    kept = ensemble.planes()
+    ensemble._with_planes[:] = 0
+    np.testing.assert_array_equal(kept, ensemble.planes())
+    assert kept[0].sum() != kept[1].sum()

@@ -20,9 +20,10 @@ All kernels that call each other stand in this file: Numba's cache does not see 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import llvmlite.ir
 import numba
@@ -38,6 +39,7 @@ I4 = npt.NDArray[np.int32]
 I8 = npt.NDArray[np.int64]
 U1 = npt.NDArray[np.uint8]
 Bits = npt.NDArray[np.unsignedinteger[Any]]
+Function = TypeVar("Function", bound=Callable[..., Any])
 Int = Any  # a whole number, Python's or numpy's
 Maybe = Any  # an array, or None where there is nothing of the kind: each is compiled apart
 
@@ -247,6 +249,16 @@ def make_scratch(world: World, patience: int | None = None) -> Scratch:
     )
 
 
+# A kernel is called from Python; an inner function only from kernels, which spares compiling its way in from Python.
+def compiled(**options: bool) -> Callable[[Function], Function]:
+    """A decorator that compiles a function, without the lock of Python, and keeps the result on disk."""
+    compiler: Any = njit
+    return cast(Callable[[Function], Function], compiler(cache=True, nogil=True, **options))
+
+
+kernel = compiled()
+inner = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inlined = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 NUMBA_CONFIG: Any = numba.config
 if NUMBA_CONFIG.DISABLE_JIT:
 
@@ -306,7 +318,7 @@ else:
 # --- geometry: edges, masks, treatments ------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@inner
 def series_of(series: Maybe, index: Any) -> Any:
     """The periods' weathers of one fire, None if weather is constant."""
     if series is None:
@@ -314,7 +326,7 @@ def series_of(series: Maybe, index: Any) -> Any:
     return series[index]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def fire_of(fires: Burning, index: Any) -> Fire:
     """One fire: s of (S,), or (e, s) of (E, S)."""
     return Fire(
@@ -322,7 +334,7 @@ def fire_of(fires: Burning, index: Any) -> Fire:
     )
 
 
-@njit(cache=True, nogil=True)
+@inner
 def masks_of(special: Maybe, index: Int) -> Any:
     """The special edges of one episode or pattern, None if nothing is ever altered."""
     if special is None:
@@ -330,7 +342,7 @@ def masks_of(special: Maybe, index: Int) -> Any:
     return special[index]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
 def along(plain: F4, altered: F4, codes: U1, part: Int, cell: Int, k: Int, offset: I8, crossed: I8) -> Any:
     """Mean of component `part` of the cells' fields along the edge in direction k: its exact line integral."""
     end = cell + offset[k]
@@ -350,7 +362,7 @@ def along(plain: F4, altered: F4, codes: U1, part: Int, cell: Int, k: Int, offse
     return total
 
 
-@njit(cache=True, nogil=True)
+@inner
 def edge_min(plain: F4, altered: F4, codes: U1, cell: Int, k: Int, offset: I8, crossed: I8) -> Any:
     """Minutes from the center of `cell` to that of its neighbor in direction k: the one edge expression.
 
@@ -362,7 +374,7 @@ def edge_min(plain: F4, altered: F4, codes: U1, cell: Int, k: Int, offset: I8, c
     return (slowness * LENGTH[k] - east * EAST[k]) - north * NORTH[k]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def all_minutes(field: F4, codes: U1, offset: I8, crossed: I8, width: Int, minutes: F4) -> None:
     """Fill `minutes` (C, D) with every edge of a padded grid; infinity where a crossed cell does not spread."""
     minutes[:] = np.inf
@@ -373,13 +385,13 @@ def all_minutes(field: F4, codes: U1, offset: I8, crossed: I8, width: Int, minut
                     minutes[cell, k] = edge_min(field, field, codes, cell, k, offset, crossed)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
 def blocks(code: Any) -> Any:
     """Whether no fire crosses a cell of this code."""
     return (code & (TREATED | CLOSED)) != 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def open_bits(codes: U1, cell: Int, offset: I8, crossed: I8, flanks: I8) -> Any:
     """Directions in which fire may leave `cell`, as bits.
 
@@ -398,7 +410,7 @@ def open_bits(codes: U1, cell: Int, offset: I8, crossed: I8, flanks: I8) -> Any:
     return bits
 
 
-@njit(cache=True, nogil=True)
+@inner
 def special_bits(codes: U1, cell: Int, offset: I8, crossed: I8) -> Any:
     """Directions whose edge crosses an altered cell, ends included, as bits."""
     bits = np.uint32(0)
@@ -411,7 +423,7 @@ def special_bits(codes: U1, cell: Int, offset: I8, crossed: I8) -> Any:
     return bits
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def all_open_bits(codes: U1, open_dirs: Bits, offset: I8, crossed: I8, flanks: I8, width: Int) -> None:
     """Fill `open_dirs` (C,) for a whole padded grid."""
     open_dirs[:] = 0
@@ -420,7 +432,7 @@ def all_open_bits(codes: U1, open_dirs: Bits, offset: I8, crossed: I8, flanks: I
             open_dirs[cell] = open_bits(codes, cell, offset, crossed, flanks)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def refresh(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: Int) -> None:
     """Bring the edges near a cell of one pattern (C,) up to date with the codes."""
     for row in range(-PAD, PAD + 1):
@@ -433,7 +445,7 @@ def refresh(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: Int)
                 special[near] = special_bits(codes, near, world.offset, world.crossed)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def shut_cell(world: World, codes: U1, open_dirs: Bits, cell: Int) -> None:
     """Make a cell of one pattern (C,) a firebreak: shut every edge that crosses it."""
     codes[cell] |= TREATED
@@ -450,7 +462,7 @@ def shut_cell(world: World, codes: U1, open_dirs: Bits, cell: Int) -> None:
                 open_dirs[start] &= ~bit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: Int, altered: bool) -> None:
     """Treat a cell in all patterns (G, C): clear it as a firebreak, or alter its fuel."""
     for g in range(len(codes)):
@@ -462,7 +474,7 @@ def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: I
             shut_cell(world, codes[g], open_dirs[g], cell)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Maybe, treated: I8, altered: bool) -> None:
     """Treat the cells treated (E, n), -1 for none, in the masks (E, G, C) of each episode."""
     for e in range(len(treated)):
@@ -471,7 +483,7 @@ def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Maybe, tre
                 treat_cell(world, codes[e], open_dirs[e], masks_of(special, e), cell, altered)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def holds_against(holds: Maybe, place: Maybe, row: Int, cell: Int) -> Any:
     """Whether a firebreak on this cell holds against the fire of this row; where nothing is drawn, all do."""
     if holds is None:
@@ -480,7 +492,7 @@ def holds_against(holds: Maybe, place: Maybe, row: Int, cell: Int) -> Any:
     return (holds[row, bit >> 3] >> np.uint8(bit & 7)) & np.uint8(1) != 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def untreat(world: World, cell: Int, pattern: Int, scratch: Scratch) -> None:
     """Undo a cell's treatment in this thread's own masks, in one pattern, or in all if -1."""
     for g in range(len(world.codes)):
@@ -490,7 +502,7 @@ def untreat(world: World, cell: Int, pattern: Int, scratch: Scratch) -> None:
             refresh(world, scratch.own_codes[g], scratch.own_dirs[g], special, cell)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def own_masks(
     world: World,
     masks: Masks,
@@ -535,7 +547,7 @@ def own_masks(
 # --- one fire: arrival times -----------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
 def plain_minutes(world: World, masks: Masks, special: Maybe, weather: Int, cell: Int, k: Int) -> Any:
     """Minutes of an edge in one weather; infinity where it is shut."""
     g = world.pattern[weather]
@@ -548,13 +560,13 @@ def plain_minutes(world: World, masks: Masks, special: Maybe, weather: Int, cell
     return world.minutes[weather, cell, k]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
 def boundary_min(period: Int, periods: Int, period_min: Any) -> Any:
     """Minute at which a period ends; the last one never does."""
     return np.float32(period + 1) * period_min if period + 1 < periods else np.float32(np.inf)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
 def period_of(time: Any, periods: Int, period_min: Any) -> Any:
     """The period that holds a minute; a boundary belongs to the later one."""
     period = min(np.int64(time / period_min), periods - 1)
@@ -565,18 +577,28 @@ def period_of(time: Any, periods: Int, period_min: Any) -> Any:
     return period
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
+def last_alike(series: I4, period: Int) -> Any:
+    """The last of the periods from this one on that have the same weather: between them nothing changes."""
+    while period + 1 < len(series) and series[period + 1] == series[period]:
+        period += 1
+    return period
+
+
+@inlined
 def arrive(world: World, masks: Masks, special: Maybe, fire: Fire, series: Maybe, time: Any, cell: Int, k: Int) -> Any:
     """Minute of arrival at the neighbor in direction k of a fire that leaves `cell` at `time`; infinity if never.
 
-    Within a series the edge is travelled at each period's pace, and a period in which it is shut is waited out. Each
-    operation rises with `time` in float32 too, so whoever leaves later never arrives earlier (first in, first out).
+    Within a series the edge is travelled at each period's pace, and a period in which it is shut is waited out; periods
+    of the same weather are as one. Each operation rises with `time` in float32 too, so whoever leaves later never
+    arrives earlier (first in, first out).
     """
     if series is None:
         return time + plain_minutes(world, masks, special, fire.weather, cell, k)
     left = np.float32(1.0)
     period = period_of(time, len(series), fire.period_min)
     while True:
+        period = last_alike(series, period)
         minutes = plain_minutes(world, masks, special, series[period], cell, k)
         end = boundary_min(period, len(series), fire.period_min)
         if minutes < np.inf:
@@ -590,7 +612,7 @@ def arrive(world: World, masks: Masks, special: Maybe, fire: Fire, series: Maybe
         period += 1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@inlined
 def enqueue(heads: I4, link: I4, cell: Int, bucket: Any, current: Any) -> None:
     """Put a cell first in its bucket's list; a bucket beyond the ring is that of the ring's end."""
     slot = min(bucket, current + (BUCKETS - 1)) & (BUCKETS - 1)
@@ -602,7 +624,7 @@ def enqueue(heads: I4, link: I4, cell: Int, bucket: Any, current: Any) -> None:
     heads[slot] = cell
 
 
-@njit(cache=True, nogil=True)
+@inner
 def run_buckets(
     world: World,
     masks: Masks,
@@ -662,7 +684,7 @@ def run_buckets(
         # Which neighbors would burn earlier, or as early, without a jump in the code; few do.
         end_of_period = np.float32(np.inf)
         if series is not None:
-            period = period_of(time, len(series), fire.period_min)
+            period = last_alike(series, period_of(time, len(series), fire.period_min))
             weather = series[period]
             g = world.pattern[weather]
             end_of_period = boundary_min(period, len(series), fire.period_min)
@@ -719,7 +741,7 @@ def run_buckets(
     return n_touched, pops, True
 
 
-@njit(cache=True, nogil=True)
+@inner
 def run_heap(
     world: World,
     masks: Masks,
@@ -793,7 +815,7 @@ def run_heap(
     return n_touched, settled
 
 
-@njit(cache=True, nogil=True)
+@inner
 def solve_one(
     world: World,
     masks: Masks,
@@ -832,7 +854,7 @@ def solve_one(
     return n_touched, settled
 
 
-@njit(cache=True, nogil=True)
+@inner
 def burned_near(parent: I1, cell: Int, width: Int) -> bool:
     """Whether any cell within PAD rows and columns has burned."""
     for row in range(-PAD, PAD + 1):
@@ -842,7 +864,7 @@ def burned_near(parent: I1, cell: Int, width: Int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@inner
 def repair_one(
     world: World,
     masks: Masks,
@@ -978,7 +1000,7 @@ def repair_one(
 # --- many fires ------------------------------------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def burn_statistics(
     world: World,
     masks: Masks,
@@ -1024,7 +1046,7 @@ def burn_statistics(
         marks_met[s] = met
 
 
-@njit(cache=True, nogil=True)
+@inner
 def store(
     lowest: Int, highest: Int, width: Int, arrival: F4, parent: I1, cells: I4, times: F4, parents: I1, columns: I4
 ) -> Int:
@@ -1047,7 +1069,7 @@ def store(
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def solve_states(
     world: World, fires: Burning, states: States, owner: I4, worker: Int, settled: I8, counter: I8, scratch: Scratch
 ) -> tuple[I4, F4, I1]:
@@ -1098,7 +1120,7 @@ def solve_states(
         used += n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, room: Int) -> None:
     """Copy the fires `which` (S,) of a bank into episode e, from place `first` on.
 
@@ -1114,7 +1136,7 @@ def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, roo
         first += max(n, room)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def came_near(states: States, e: Int, s: Int, treated: I8, width: Int) -> bool:
     """Whether a fire burned any cell within PAD rows and columns of a treated cell."""
     start = states.start[e, s]
@@ -1143,7 +1165,7 @@ def came_near(states: States, e: Int, s: Int, treated: I8, width: Int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@inner
 def load(states: States, e: Int, s: Int, scratch: Scratch) -> None:
     """Lay a fire's burned cells out on the scratch grid."""
     for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
@@ -1151,7 +1173,7 @@ def load(states: States, e: Int, s: Int, scratch: Scratch) -> None:
         scratch.parent[states.cell[i]] = states.parent[i]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def wipe(cells: I4, n: Int, scratch: Scratch) -> None:
     """Clear n listed cells of the scratch grid."""
     for i in range(n):
@@ -1159,7 +1181,7 @@ def wipe(cells: I4, n: Int, scratch: Scratch) -> None:
         scratch.parent[cells[i]] = UNBURNED
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def repair_states(
     world: World,
     codes: U1,
@@ -1252,7 +1274,7 @@ def repair_states(
             wipe(states.cell[start:], np.int64(states.length[e, s]), scratch)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, any_flank: bool, scratch: Scratch) -> Int:
     """List the cells whose closing would shut edges that the fire took, and the value that burned through those edges.
 
@@ -1293,7 +1315,7 @@ def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, any_fl
     return n
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def gain_sums(
     world: World,
     codes: U1,
@@ -1419,7 +1441,7 @@ def gain_sums(
 PLANES = 7  # burned, downstream value, earliness, toward north, east, south, west
 
 
-@njit(cache=True, nogil=True)
+@inner
 def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratch) -> None:
     """Write the value that burned through each cell of a fire's tree, the cell included, into `scratch.downstream`.
 
@@ -1447,7 +1469,7 @@ def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratc
             cell = up
 
 
-@njit(cache=True, nogil=True)
+@inner
 def add_planes(
     world: World, duration: Any, states: States, e: Int, s: Int, weight: float, planes: F8, scratch: Scratch
 ) -> None:
@@ -1465,7 +1487,7 @@ def add_planes(
                 planes[3 + side, cell] += weight * TOWARD[k, side]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sum_planes(
     world: World,
     fires: Burning,
@@ -1498,7 +1520,7 @@ def sum_planes(
             add_planes(world, fires.duration_min[e, s], states, e, s, weight[e, s], planes[e, part], scratch)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def solve_fire(
     world: World,
     masks: Masks,

@@ -122,7 +122,7 @@ class World(NamedTuple):
     minutes f4 (K, C, D): of the edge that leaves a cell in a direction.  bucket_min f4 (K,): width of a time bucket.
     pattern i4 (K,): which pattern of closed cells a weather has.  codes u1 (G, C): TREATED, CLOSED, ALTERED bits.
     open_dirs u1, u2 or u4 (G, C): bit k set where the edge in direction k is open.
-    fields None, or f4 (2, K, C, 4) where treatments may alter spread: A, Bx, By as it is and as altered. special None,
+    fields None, or f4 (2, K, 3, C) where treatments may alter spread: A, Bx, By as it is and as altered. special None,
     or then like open_dirs, all 0.
     altered_codes u1 (G, C): the code of a cell once altered.  value f8 (C,): loss when the cell burns.
     marks u1 (C,): EDGE, INTEREST, RIM bits.  offset i8 (D,), crossed i8 (D, 4), flanks i8 (D, 2): the steps of `STEPS`,
@@ -209,6 +209,7 @@ class Scratch(NamedTuple):
     bound: F8
     tree: I1
     mark: U1
+    marked: I4
     own_codes: U1
     own_dirs: Bits
     own_special: Maybe
@@ -239,6 +240,7 @@ def make_scratch(world: World, patience: int | None = None) -> Scratch:
         bound=np.empty(cells, np.float64),
         tree=np.empty(cells, np.int8),
         mark=np.zeros(cells, np.uint8),
+        marked=np.empty(cells, np.int32),
         own_codes=np.empty_like(world.codes),
         own_dirs=np.empty_like(world.open_dirs),
         own_special=None if world.special is None else np.empty_like(world.special),
@@ -256,9 +258,12 @@ def compiled(**options: bool) -> Callable[[Function], Function]:
     return cast(Callable[[Function], Function], compiler(cache=True, nogil=True, **options))
 
 
-kernel = compiled()
-inner = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-inlined = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+# Reference counts of arrays are atomic and cost more than the work of an inner loop: what makes no array of its own is
+# compiled without them (`_nrt`), and may then hand arrays on only to what is compiled so too.
+making = compiled()
+kernel = compiled(_nrt=False)
+inner = compiled(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inlined = compiled(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 NUMBA_CONFIG: Any = numba.config
 if NUMBA_CONFIG.DISABLE_JIT:
 
@@ -342,47 +347,78 @@ def masks_of(special: Maybe, index: Int) -> Any:
     return special[index]
 
 
+@inner
+def line_mean(field: F4, first: Int, n: Int, k: Int, offset: I8, crossed: I8, out: F4) -> None:
+    """Means of a field (C,) along the edges in direction k of n cells in a row: exact line integrals, into out (n,)."""
+    for pair in range(3):
+        if (pair == 1 and k < 8) or (pair == 2 and k < 24):
+            continue
+        near = first if pair == 0 else first + crossed[k, 2 * pair - 2]
+        far = first + offset[k] if pair == 0 else first + crossed[k, 2 * pair - 1]
+        one, other = field[near : near + n], field[far : far + n]  # slices, so that the compiler takes many at a time
+        share = END_SHARE[k] if pair == 0 else NEXT_SHARE[k] if pair == 1 else MIDDLE_SHARE[k]
+        if pair == 0:
+            for i in range(n):
+                out[i] = share * (one[i] + other[i])
+        else:
+            for i in range(n):
+                out[i] += share * (one[i] + other[i])
+
+
+@making
+def all_minutes(field: F4, offset: I8, crossed: I8, width: Int, minutes: F4) -> None:
+    """Fill `minutes` (C, D) with every edge of a padded grid, from its fields (3, C): A, Bx, By.
+
+    Minutes from the center of a cell to that of its neighbor; infinity where a crossed cell does not spread.
+    """
+    cells, n = field.shape[1], width - 2 * PAD
+    slowness, east, north = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+    minutes[: PAD * width] = np.inf
+    minutes[cells - PAD * width :] = np.inf
+    for row in range(PAD, cells // width - PAD):
+        first = row * width + PAD
+        minutes[first - PAD : first] = np.inf
+        minutes[first + n : first + n + PAD] = np.inf
+        for k in range(len(offset)):
+            line_mean(field[0], first, n, k, offset, crossed, slowness)
+            line_mean(field[1], first, n, k, offset, crossed, east)
+            line_mean(field[2], first, n, k, offset, crossed, north)
+            length, eastward, northward = LENGTH[k], EAST[k], NORTH[k]
+            edges = minutes[first : first + n, k]
+            for i in range(n):
+                edges[i] = (slowness[i] * length - east[i] * eastward) - north[i] * northward
+
+
 @inlined
 def along(plain: F4, altered: F4, codes: U1, part: Int, cell: Int, k: Int, offset: I8, crossed: I8) -> Any:
-    """Mean of component `part` of the cells' fields along the edge in direction k: its exact line integral."""
+    """The same mean for one edge, where some cells are as they were and some altered."""
     end = cell + offset[k]
-    first = altered[cell, part] if codes[cell] & ALTERED else plain[cell, part]
-    last = altered[end, part] if codes[end] & ALTERED else plain[end, part]
+    first = altered[part, cell] if codes[cell] & ALTERED else plain[part, cell]
+    last = altered[part, end] if codes[end] & ALTERED else plain[part, end]
     total = END_SHARE[k] * (first + last)
     if k >= 8:
         a, b = cell + crossed[k, 0], cell + crossed[k, 1]
-        first = altered[a, part] if codes[a] & ALTERED else plain[a, part]
-        last = altered[b, part] if codes[b] & ALTERED else plain[b, part]
+        first = altered[part, a] if codes[a] & ALTERED else plain[part, a]
+        last = altered[part, b] if codes[b] & ALTERED else plain[part, b]
         total += NEXT_SHARE[k] * (first + last)
     if k >= 24:
         a, b = cell + crossed[k, 2], cell + crossed[k, 3]
-        first = altered[a, part] if codes[a] & ALTERED else plain[a, part]
-        last = altered[b, part] if codes[b] & ALTERED else plain[b, part]
+        first = altered[part, a] if codes[a] & ALTERED else plain[part, a]
+        last = altered[part, b] if codes[b] & ALTERED else plain[part, b]
         total += MIDDLE_SHARE[k] * (first + last)
     return total
 
 
 @inner
 def edge_min(plain: F4, altered: F4, codes: U1, cell: Int, k: Int, offset: I8, crossed: I8) -> Any:
-    """Minutes from the center of `cell` to that of its neighbor in direction k: the one edge expression.
+    """Minutes of one edge as treated: the operations of `all_minutes` in their order, so that bits agree.
 
-    plain, altered f4 (C, 4): A, Bx, By of each cell as it is and as altered; codes u1 (C,) say which holds.
+    plain, altered f4 (3, C): A, Bx, By of each cell as it is and as altered; codes u1 (C,) say which holds.
     """
     slowness = along(plain, altered, codes, 0, cell, k, offset, crossed)
     east = along(plain, altered, codes, 1, cell, k, offset, crossed)
     north = along(plain, altered, codes, 2, cell, k, offset, crossed)
     return (slowness * LENGTH[k] - east * EAST[k]) - north * NORTH[k]
-
-
-@kernel
-def all_minutes(field: F4, codes: U1, offset: I8, crossed: I8, width: Int, minutes: F4) -> None:
-    """Fill `minutes` (C, D) with every edge of a padded grid; infinity where a crossed cell does not spread."""
-    minutes[:] = np.inf
-    for row in range(PAD, len(field) // width - PAD):
-        for cell in range(row * width + PAD, (row + 1) * width - PAD):
-            if field[cell, 0] < np.inf:
-                for k in range(len(offset)):
-                    minutes[cell, k] = edge_min(field, field, codes, cell, k, offset, crossed)
 
 
 @inlined
@@ -531,10 +567,11 @@ def own_masks(
     pattern = world.pattern[fire.weather] if series is None else -1
     for g in range(len(codes)):
         if pattern < 0 or g == pattern:
-            scratch.own_codes[g] = codes[g]
-            scratch.own_dirs[g] = masks.open_dirs[g]
-            if special is not None:
-                scratch.own_special[g] = special[g]
+            for cell in range(codes.shape[1]):
+                scratch.own_codes[g, cell] = codes[g, cell]
+                scratch.own_dirs[g, cell] = masks.open_dirs[g, cell]
+                if special is not None:
+                    scratch.own_special[g, cell] = special[g, cell]
     if codes[0, ignition] & (TREATED | ALTERED):
         untreat(world, ignition, pattern, scratch)
     if holds is not None:
@@ -750,15 +787,15 @@ def run_heap(
     series: Maybe,
     arrival: F4,
     parent: I1,
-    touched: I4,
+    scratch: Scratch,
 ) -> tuple[Int, Int]:
     """Solve one fire from nothing by an indexed binary heap: the exact fallback, with the same bits.
 
     Expects arrival inf and parent -1 everywhere; returns (touched, settled cells).
     """
     ignition, duration = fire.ignition, fire.duration_min
-    heap = np.empty(len(arrival), np.int32)
-    place = np.full(len(arrival), -1, np.int32)
+    heap, place, touched = scratch.seeds, scratch.children, scratch.touched
+    place[:] = -1
     arrival[ignition] = 0.0
     parent[ignition] = IGNITION
     touched[0] = ignition
@@ -841,16 +878,7 @@ def solve_one(
         for i in range(n_touched):
             arrival[scratch.touched[i]] = np.inf
             parent[scratch.touched[i]] = UNBURNED
-        n_touched, settled = run_heap(
-            world,
-            masks,
-            special,
-            fire,
-            series,
-            arrival,
-            parent,
-            scratch.touched,
-        )
+        n_touched, settled = run_heap(world, masks, special, fire, series, arrival, parent, scratch)
     return n_touched, settled
 
 
@@ -990,7 +1018,7 @@ def repair_one(
     before -= after
     arrival[:] = np.inf
     parent[:] = UNBURNED
-    n_touched, settled = run_heap(world, masks, special, fire, series, arrival, parent, lost)
+    n_touched, settled = run_heap(world, masks, special, fire, series, arrival, parent, scratch)
     after = 0.0
     for i in range(n_touched):
         after += world.value[lost[i]]
@@ -1069,7 +1097,35 @@ def store(
     return n
 
 
-@kernel
+@inner
+def solve_and_store(
+    world: World, fires: Burning, states: States, s: Int, cells: I4, times: F4, parents: I1, scratch: Scratch
+) -> tuple[Int, Int]:
+    """Solve fire s on the untreated world; if there is room, write its burned cells.
+
+    Returns how many there are, and the cells settled.
+    """
+    n, settled = solve_one(
+        world,
+        Masks(world.codes, world.open_dirs),
+        world.special,
+        fire_of(fires, s),
+        series_of(fires.series, s),
+        scratch.arrival,
+        scratch.parent,
+        scratch,
+    )
+    if n <= len(cells):
+        lowest, highest = scratch.touched[0], scratch.touched[0]
+        for i in range(n):
+            lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
+        columns = states.columns[s]
+        store(lowest, highest, world.width, scratch.arrival, scratch.parent, cells, times, parents, columns)
+    wipe(scratch.touched, n, scratch.arrival, scratch.parent)
+    return n, settled
+
+
+@making
 def solve_states(
     world: World, fires: Burning, states: States, owner: I4, worker: Int, settled: I8, counter: I8, scratch: Scratch
 ) -> tuple[I4, F4, I1]:
@@ -1083,39 +1139,14 @@ def solve_states(
         s: Int = take_ticket(counter)
         if s >= len(fires.ignition):
             return cells[:used], times[:used], parents[:used]
-        n, settled[s] = solve_one(
-            world,
-            Masks(world.codes, world.open_dirs),
-            world.special,
-            fire_of(fires, s),
-            series_of(fires.series, s),
-            scratch.arrival,
-            scratch.parent,
-            scratch,
-        )
-        if used + n > len(cells):
+        n, settled[s] = solve_and_store(world, fires, states, s, cells[used:], times[used:], parents[used:], scratch)
+        if used + n > len(cells):  # no room: make some, and burn the fire again
             size = max(2 * len(cells), used + n)
             more_cells, more_times = np.empty(size, np.int32), np.empty(size, np.float32)
             more_parents = np.empty(size, np.int8)
             more_cells[:used], more_times[:used], more_parents[:used] = cells[:used], times[:used], parents[:used]
             cells, times, parents = more_cells, more_times, more_parents
-        lowest, highest = scratch.touched[0], scratch.touched[0]
-        for i in range(n):
-            lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
-        store(
-            lowest,
-            highest,
-            world.width,
-            scratch.arrival,
-            scratch.parent,
-            cells[used:],
-            times[used:],
-            parents[used:],
-            states.columns[s],
-        )
-        for i in range(n):
-            scratch.arrival[scratch.touched[i]] = np.inf
-            scratch.parent[scratch.touched[i]] = UNBURNED
+            solve_and_store(world, fires, states, s, cells[used:], times[used:], parents[used:], scratch)
         states.start[s], states.length[s], owner[s] = used, n, worker
         used += n
 
@@ -1128,11 +1159,12 @@ def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, roo
     """
     for s in range(len(which)):
         start, n = bank.start[which[s]], np.int64(bank.length[which[s]])
-        states.cell[first : first + n] = bank.cell[start : start + n]
-        states.arrival[first : first + n] = bank.arrival[start : start + n]
-        states.parent[first : first + n] = bank.parent[start : start + n]
+        for i in range(n):
+            states.cell[first + i] = bank.cell[start + i]
+            states.arrival[first + i] = bank.arrival[start + i]
+            states.parent[first + i] = bank.parent[start + i]
         states.start[e, s], states.length[e, s] = first, n
-        states.columns[e, s] = bank.columns[which[s]]
+        states.columns[e, s, 0], states.columns[e, s, 1] = bank.columns[which[s], 0], bank.columns[which[s], 1]
         first += max(n, room)
 
 
@@ -1174,11 +1206,11 @@ def load(states: States, e: Int, s: Int, scratch: Scratch) -> None:
 
 
 @inner
-def wipe(cells: I4, n: Int, scratch: Scratch) -> None:
-    """Clear n listed cells of the scratch grid."""
+def wipe(cells: I4, n: Int, arrival: F4, parent: I1) -> None:
+    """Clear n listed cells of a grid."""
     for i in range(n):
-        scratch.arrival[cells[i]] = np.inf
-        scratch.parent[cells[i]] = UNBURNED
+        arrival[cells[i]] = np.inf
+        parent[cells[i]] = UNBURNED
 
 
 @kernel
@@ -1271,18 +1303,18 @@ def repair_states(
                 states.length[e, s] = kept
                 if with_planes[e]:
                     add_planes(world, fire.duration_min, states, e, s, weight[e, s], planes[e, part], scratch)
-            wipe(states.cell[start:], np.int64(states.length[e, s]), scratch)
+            wipe(states.cell[start:], np.int64(states.length[e, s]), scratch.arrival, scratch.parent)
 
 
 @inner
 def mark_crossed(world: World, codes: U1, states: States, e: Int, s: Int, any_flank: bool, scratch: Scratch) -> Int:
     """List the cells whose closing would shut edges that the fire took, and the value that burned through those edges.
 
-    Writes `scratch.touched`, `mark` and `bound`; returns how many. `scratch.downstream` is that of `sum_downstream`.
+    Writes `scratch.marked`, `mark` and `bound`; returns how many. `scratch.downstream` is that of `sum_downstream`.
     An edge past a corner is shut by one flank if the other is closed in codes (C,), those of the fire's pattern; with
     `any_flank` both are listed anyway: where patterns change by the hour, and for units that may hold both.
     """
-    marked, bound = scratch.touched, scratch.bound
+    marked, bound = scratch.marked, scratch.bound
     n = 0
     for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
         end = np.int64(states.cell[i])
@@ -1365,14 +1397,14 @@ def gain_sums(
         trial_codes, trial_dirs, trial_special = scratch.trial_codes, scratch.trial_dirs, scratch.trial_special
         for g in range(len(trial_codes)):
             if pattern < 0 or g == pattern:
-                trial_codes[g] = own.codes[g]
-                trial_dirs[g] = own.open_dirs[g]
-                if special is not None:
-                    trial_special[g] = own_special[g]
+                for cell in range(trial_codes.shape[1]):
+                    trial_codes[g, cell] = own.codes[g, cell]
+                    trial_dirs[g, cell] = own.open_dirs[g, cell]
+                    if special is not None:
+                        trial_special[g, cell] = own_special[g, cell]
         any_flank = bool(pattern < 0 or units.shape[1] > 1)
         sum_downstream(world, states, e, s, scratch)
         n_marked = mark_crossed(world, own.codes[max(pattern, 0)], states, e, s, any_flank, scratch)
-        marked = scratch.touched[:n_marked].copy()
         load(states, e, s, scratch)
         for u in range(len(units)):
             met = False
@@ -1414,10 +1446,10 @@ def gain_sums(
             bound[e, u] += weight[e, s] * through
             settled[0] += resolved
             if anew or special is not None:
-                wipe(scratch.touched, n_touched, scratch)
+                wipe(scratch.touched, n_touched, scratch.arrival, scratch.parent)
                 load(states, e, s, scratch)
             else:
-                wipe(scratch.touched[n_lost:], n_touched - n_lost, scratch)
+                wipe(scratch.touched[n_lost:], n_touched - n_lost, scratch.arrival, scratch.parent)
                 for i in range(n_lost):
                     scratch.arrival[scratch.touched[i]] = scratch.log_arrival[i]
                     scratch.parent[scratch.touched[i]] = scratch.log_parent[i]
@@ -1433,9 +1465,9 @@ def gain_sums(
                                 if special is not None:
                                     trial_special[g, near] = own_special[g, near]
         for i in range(n_marked):
-            scratch.mark[marked[i]] = 0
+            scratch.mark[scratch.marked[i]] = 0
         start = states.start[e, s]
-        wipe(states.cell[start:], np.int64(states.length[e, s]), scratch)
+        wipe(states.cell[start:], np.int64(states.length[e, s]), scratch.arrival, scratch.parent)
 
 
 PLANES = 7  # burned, downstream value, earliness, toward north, east, south, west

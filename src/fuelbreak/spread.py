@@ -158,7 +158,7 @@ def build_world(
 
     offset, crossed, flanks = map(differences, (_kernels.STEPS, _kernels.CROSSED, _kernels.FLANKS))
     shut, buckets = [], np.empty(k, np.float32)
-    kept = None if altered is None else np.zeros((2, k, cells, 4), np.float32)
+    kept = None if altered is None else np.empty((2, k, 3, cells), np.float32)
     for i, field in enumerate(fields):
         as_altered = field if altered is None else altered[i]
         closed = _padded(np.where(np.isfinite(field[..., 0]), 0, CLOSED).astype(np.uint8), int(CLOSED))
@@ -167,8 +167,9 @@ def build_world(
         )
         shut.append((closed, then))
         # Half the usual time between neighbors: few cells settled twice, few empty buckets.
-        slowness = field[..., 0][np.isfinite(field[..., 0])]
-        typical = 0.25 * float(np.median(slowness)) if len(slowness) else 1.0
+        spreads = np.isfinite(field[..., 0])
+        ahead = field[spreads, 0] - np.hypot(field[spreads, 1], field[spreads, 2])
+        typical = 0.5 * float(np.median(ahead)) if len(ahead) else 1.0
         buckets[i] = np.clip(typical if bucket_min is None else bucket_min[i], 1e-4, 1e4)
     pattern, first = np.empty(k, np.int32), dict[bytes, int]()
     for i, (closed, then) in enumerate(shut):
@@ -181,14 +182,14 @@ def build_world(
 
     def work(_worker: int) -> None:
         for i in counter:
-            padded = np.zeros((rows, cols, 4), np.float32)
-            padded[..., 0] = np.inf
-            padded[PAD:-PAD, PAD:-PAD, :3] = fields[i]
-            flat = padded.reshape(cells, 4)
-            _kernels.all_minutes(flat, codes[pattern[i]], offset, crossed, cols, minutes[i])
+            padded = np.zeros((3, rows, cols), np.float32)
+            padded[0] = np.inf
+            padded[:, PAD:-PAD, PAD:-PAD] = np.moveaxis(fields[i], -1, 0)
+            flat = padded.reshape(3, cells)
+            _kernels.all_minutes(flat, offset, crossed, cols, minutes[i])
             if kept is not None and altered is not None:
                 kept[0, i] = flat
-                padded[PAD:-PAD, PAD:-PAD, :3] = altered[i]
+                padded[:, PAD:-PAD, PAD:-PAD] = np.moveaxis(altered[i], -1, 0)
                 kept[1, i] = flat
 
     parallel.run_threads(work, min(workers, k))
@@ -250,7 +251,7 @@ class Fields:
 
     def world_bytes(self, cells: int, weathers: int) -> int:
         """Memory of the world of a window of so many cells in so many weathers."""
-        per_weather = 4 * self.stencil + (32 if self.shaded is not None else 0)
+        per_weather = 4 * self.stencil + (24 if self.shaded is not None else 0)
         return cells * (per_weather * weathers + 16)
 
     @property

@@ -511,6 +511,19 @@ def treat_cell(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: I
 
 
 @kernel
+def pad_cells(cells: I8, rows: Int, cols: Int) -> bool:
+    """Turn flat cells (n, m), -1 for none, into padded ones in place; False if one is not on the grid."""
+    for i in range(cells.shape[0]):
+        for j in range(cells.shape[1]):
+            cell = cells[i, j]
+            if cell < -1 or cell >= rows * cols:
+                return False
+            if cell >= 0:
+                cells[i, j] = (cell // cols + PAD) * (cols + 2 * PAD) + cell % cols + PAD
+    return True
+
+
+@kernel
 def treat_episodes(world: World, codes: U1, open_dirs: Bits, special: Maybe, treated: I8, altered: bool) -> None:
     """Treat the cells treated (E, n), -1 for none, in the masks (E, G, C) of each episode."""
     for e in range(len(treated)):
@@ -912,7 +925,7 @@ def repair_one(
     anew, in which case `touched` lists all that burned and nothing is logged.
     """
     width, offset = world.width, world.offset
-    directions = masks.open_dirs.itemsize * 8
+    directions, reach = masks.open_dirs.itemsize * 8, reach_of(masks.open_dirs)
     ignition, duration = fire.ignition, fire.duration_min
     lost, seeds, link = scratch.touched, scratch.seeds, scratch.link
     log_parent = scratch.log_parent
@@ -920,12 +933,12 @@ def repair_one(
     near: Int
     n_lost: Int = np.int64(0)
     n_seeds: Int = np.int64(0)
-    # Roots: cells that are no longer reached as they were. The crossed cell lies within PAD of either end of an edge.
+    # Roots: cells that are no longer reached as they were. The crossed cell lies within reach of either end of an edge.
     for cell in treated:
         if cell < 0 or cell == ignition:
             continue  # a treated ignition counts as untreated for its own fire
-        for row in range(-PAD, PAD + 1):
-            for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
+        for row in range(-reach, reach + 1):
+            for near in range(cell + row * width - reach, cell + row * width + reach + 1):
                 k = np.int64(parent[near])
                 if k < 0 or k == IGNITION:
                     continue
@@ -962,8 +975,8 @@ def repair_one(
         for cell in treated:
             if cell < 0:
                 continue
-            for row in range(-PAD, PAD + 1):
-                for near in range(cell + row * width - PAD, cell + row * width + PAD + 1):
+            for row in range(-reach, reach + 1):
+                for near in range(cell + row * width - reach, cell + row * width + reach + 1):
                     if parent[near] >= 0 and link[near, 1] == OUT:
                         link[near, 1] = LISTED
                         seeds[n_seeds] = near
@@ -1168,32 +1181,56 @@ def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, roo
         first += max(n, room)
 
 
+@inlined
+def reach_of(open_dirs: Bits) -> Any:
+    """How many rows and columns the longest edge of the stencil spans."""
+    directions = open_dirs.itemsize * 8
+    return 1 if directions == 8 else 2 if directions == 16 else 3
+
+
 @inner
-def came_near(states: States, e: Int, s: Int, treated: I8, width: Int) -> bool:
-    """Whether a fire burned any cell within PAD rows and columns of a treated cell."""
+def may_touch(
+    world: World, open_dirs: Bits, special: Maybe, fire: Fire, series: Maybe, states: States, e: Int, s: Int, treated: I8
+) -> bool:
+    """Whether treated cells, already in the masks (G, C), may change a fire: false spares laying it out.
+
+    Exact where cells were closed in constant weather: an edge that the fire took is shut. Else any burned cell nearby
+    counts.
+    """
     start = states.start[e, s]
     stop = start + states.length[e, s]
-    lowest, highest = states.cell[start], states.cell[stop - 1]
+    cells, parents = states.cell, states.parent
+    lowest, highest = cells[start], cells[stop - 1]
     left, right = states.columns[e, s, 0], states.columns[e, s, 1]
+    width, reach = world.width, reach_of(open_dirs)
     for cell in treated:
         if cell < 0:
             continue
-        if cell + PAD * width + PAD < lowest or cell - PAD * width - PAD > highest:
+        if cell + reach * (width + 1) < lowest or cell - reach * (width + 1) > highest:
             continue
         column = cell % width
-        if column + PAD < left or column - PAD > right:
+        if column + reach < left or column - reach > right:
             continue
-        for row in range(-PAD, PAD + 1):
-            first = cell + row * width - PAD
+        for row in range(-reach, reach + 1):
+            first = cell + row * width - reach
             low, high = start, stop  # the first burned cell that is not before `first`
             while low < high:
                 middle = (low + high) >> 1
-                if states.cell[middle] < first:
+                if cells[middle] < first:
                     low = middle + 1
                 else:
                     high = middle
-            if low < stop and states.cell[low] <= first + 2 * PAD:
-                return True
+            while low < stop and cells[low] <= first + 2 * reach:
+                if special is not None:
+                    return True
+                if series is not None:
+                    return True
+                k = np.int64(parents[low])
+                if k != IGNITION:
+                    bits = open_dirs[world.pattern[fire.weather], cells[low] - world.offset[k]]
+                    if (bits >> np.uint32(k)) & np.uint32(1) == 0:
+                        return True
+                low += 1
     return False
 
 
@@ -1251,15 +1288,16 @@ def repair_states(
         if not any_treated:
             continue
         for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
-            if not came_near(states, e, s, treated[e], world.width):
-                continue
             fire = fire_of(fires, (e, s))
             series = series_of(fires.series, (e, s))
+            special_here = masks_of(special, e)
+            if not may_touch(world, open_dirs[e], special_here, fire, series, states, e, s, treated[e]):
+                continue
             load(states, e, s, scratch)
             own, own_special = own_masks(
                 world,
                 Masks(codes[e], open_dirs[e]),
-                masks_of(special, e),
+                special_here,
                 fire,
                 series,
                 fires.holds,

@@ -871,7 +871,7 @@ class Ensemble:
             _padded_cell(treatable, landscape.shape[1]),
             cells,
         )
-        self.cells_solved = 0
+        self._solved = 0
         shape = (episodes, self.fires_per_episode)
         self._bank, self._bank_loss = self._solve_bank()
         # Where treatments can let a fire burn more than it did, each has room for all cells.
@@ -905,6 +905,7 @@ class Ensemble:
             bank.place,
         )
         self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
+        self._weight_sum = np.ones(episodes)
         self._exact_weight = _exact_weights(fires.weight, WEIGHT_STEPS).astype(np.float64)
         parts = 1 if self._workers == 1 else -(-2 * self._workers // episodes)  # threads that share one episode
         self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
@@ -956,8 +957,13 @@ class Ensemble:
             bank.arrival[here : here + size] = arrival[there : there + size]
             bank.parent[here : here + size] = parent[there : there + size]
             loss[i] = self.world.value[bank.cell[here : here + size]].sum()
-        self.cells_solved += int(settled.sum())
+        self._solved += int(settled.sum())
         return bank, loss
+
+    @property
+    def cells_solved(self) -> int:
+        """Cells settled so far, in all: by the bank, by repairs and by trying units."""
+        return self._solved + int(self._settled.sum())
 
     def reset(self, episode: int, which: I8) -> None:
         """Start an episode anew: no breaks, and the bank's fires `which` (S,)."""
@@ -974,6 +980,7 @@ class Ensemble:
         if fires.series is not None and bank.series is not None:
             fires.series[episode] = bank.series[which]
         self._weight[episode] = self.fires.weight[which]
+        self._weight_sum[episode] = self._weight[episode].sum()
         self._whole_weight[episode] = self._exact_weight[which]
         self._with_planes[episode] = 0
 
@@ -983,22 +990,16 @@ class Ensemble:
         given = np.asarray(cells)
         if given.ndim == 1:
             given = given[:, None]
-        if (
-            given.ndim != 2
-            or given.dtype.kind != "i"
-            or (leading is not None and len(given) != leading)
-            or given.size == 0
-            or given.min() < -1
-            or given.max() >= rows * cols
-        ):
+        fits = given.ndim == 2 and given.dtype.kind == "i" and given.size > 0 and leading in (None, len(given))
+        if fits:
+            padded = given.astype(np.int64)
+            fits = _kernels.pad_cells(padded, rows, cols)
+        if not fits:
+            of = "unit" if leading is None else f"of {leading} episodes"
             raise InputError(
-                f"{what}: give flat cells from 0 to {rows * cols - 1}, or -1 for none, {self._wanted(leading)}"
+                f"{what}: give flat cells from 0 to {rows * cols - 1}, or -1 for none, one or more for each {of}"
             )
-        return np.ascontiguousarray(np.where(given >= 0, _padded_cell(np.maximum(given, 0), cols), -1))
-
-    @staticmethod
-    def _wanted(leading: int | None) -> str:
-        return "one or more for each unit" if leading is None else f"one or more for each of {leading} episodes"
+        return padded
 
     def treat(self, cells: npt.ArrayLike, kind: str = "firebreak") -> None:
         """Treat flat cells in each episode and bring its fires up to date: (E,) or (E, n), -1 for none."""
@@ -1008,7 +1009,6 @@ class Ensemble:
         if self._burning.holds is not None:
             self._treated = np.concatenate([self._treated, padded], axis=1)
         counter = np.zeros(1, np.int64)
-        before = int(self._settled.sum())
 
         def work(worker: int) -> None:
             _kernels.repair_states(
@@ -1030,7 +1030,6 @@ class Ensemble:
             )
 
         parallel.run_threads(work, self._workers)
-        self.cells_solved += int(self._settled.sum()) - before
 
     def _altered(self, kind: str) -> bool:
         if kind not in ("firebreak", "shaded") or (kind == "shaded" and self.world.special is None):
@@ -1074,13 +1073,13 @@ class Ensemble:
             )
 
         parallel.run_threads(work, self._workers)
-        self.cells_solved += int(settled.sum())
+        self._solved += int(settled.sum())
         total = self._whole_weight.sum(axis=1)[:, None]
         return Gains(avoided.sum(axis=0) / total, bound.sum(axis=0) / total)
 
     def losses(self) -> F8:
         """Expected loss of each episode (E,): the weighted mean over its fires."""
-        return np.asarray((self._loss * self._weight).sum(axis=1) / self._weight.sum(axis=1))
+        return np.asarray((self._loss * self._weight).sum(axis=1) / self._weight_sum)
 
     def planes(self) -> F8:
         """Means over each episode's fires (E, 7, H, W) f8, in the order of `PLANE_NAMES`.

@@ -1,9 +1,9 @@
-"""Make src/fuelbreak/stencil_calibration.csv: what a 16-direction grid must be told so that it burns an ellipse.
+"""Make src/fuelbreak/stencil_calibration.csv: what a grid of 8, 16 or 32 directions must be told to burn an ellipse.
 
 A fire on a homogeneous grid burns the convex hull of `step / minutes(step)`: a closed form, so no fire is simulated
 here. For each length-to-width and each angle between heading and grid the head rate and the eccentricity are changed
 until the hull has the ellipse's area and differs least from it. The table holds the logarithms of the two changes;
-`spread.calibrated` applies `STRENGTH` of them.
+`spread.calibrated` applies them in full where the landscape is homogeneous and in part where it is mixed.
 
     python benchmarks/calibrate_stencil.py [--check]
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from fuelbreak._kernels import STEP_COL, STEP_ROW
 
 TABLE = Path(__file__).parents[1] / "src" / "fuelbreak" / "stencil_calibration.csv"
 LENGTH_TO_WIDTH = (1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0)
+STENCILS = (8, 16, 32)
 ANGLES_DEG = tuple(np.arange(0.0, 45.1, 5.0))
 SMALL = 0.1  # price of a change: of fits that are nearly as good take the smaller, so that the table is smooth
 THETA = np.arange(720) * (2 * np.pi / 720)
@@ -39,9 +41,9 @@ def slowness(rate: float, e: float, heading: float, steps: np.ndarray) -> np.nda
     return a * (np.hypot(steps[:, 0], steps[:, 1]) - e * ahead)
 
 
-def hull_reach(rate: float, e: float, heading: float) -> np.ndarray:
+def hull_reach(rate: float, e: float, heading: float, stencil: int) -> np.ndarray:
     """How far fire gets in one minute in each direction of THETA on the grid: the hull of step / minutes."""
-    steps = np.stack([STEP_COL, -STEP_ROW], axis=1).astype(float)
+    steps = np.stack([STEP_COL, -STEP_ROW], axis=1)[:stencil].astype(float)
     points = steps / slowness(rate, e, heading, steps)[:, None]
     i, j = np.triu_indices(len(points), 1)
     p, q = points[i], points[j]
@@ -59,13 +61,13 @@ def ellipse_reach(e: float, heading: float) -> np.ndarray:
     return (1 - e) / (1 - e * np.cos(THETA - heading))
 
 
-def fit(length_to_width: float, angle_deg: float) -> tuple[float, float]:
+def fit(length_to_width: float, angle_deg: float, stencil: int) -> tuple[float, float]:
     """Logarithmic changes of head rate and of 1 - eccentricity for one entry."""
     e, heading = eccentricity(length_to_width), np.deg2rad(angle_deg)
     wanted = ellipse_reach(e, heading)
 
     def changed(log_rear: float) -> tuple[float, np.ndarray]:
-        reach = hull_reach(1.0, 1 - min(1.0, (1 - e) * np.exp(log_rear)), heading)
+        reach = hull_reach(1.0, 1 - min(1.0, (1 - e) * np.exp(log_rear)), heading, stencil)
         log_rate = 0.5 * np.log((wanted**2).sum() / (reach**2).sum())
         return log_rate, reach * np.exp(log_rate)
 
@@ -81,11 +83,10 @@ def fit(length_to_width: float, angle_deg: float) -> tuple[float, float]:
 
 def table() -> str:
     """The table as text."""
-    rows = ["length_to_width,angle_deg,log_rate,log_rear"]
-    for lw in LENGTH_TO_WIDTH:
-        for angle in ANGLES_DEG:
-            log_rate, log_rear = fit(lw, angle)
-            rows.append(f"{lw:g},{angle:g},{log_rate:.5f},{log_rear:.5f}")
+    rows = ["stencil,length_to_width,angle_deg,log_rate,log_rear"]
+    for stencil, lw, angle in product(STENCILS, LENGTH_TO_WIDTH, ANGLES_DEG):
+        log_rate, log_rear = fit(lw, angle, stencil)
+        rows.append(f"{stencil},{lw:g},{angle:g},{log_rate:.5f},{log_rear:.5f}")
     return "\n".join(rows) + "\n"
 
 

@@ -53,10 +53,12 @@ PATIENCE = 64  # settled cells for each cell of the grid beyond which the exact 
 TREATED = np.uint8(1)
 CLOSED = np.uint8(2)
 ALTERED = np.uint8(4)
-# Marks: the grid's outermost ring, the area of interest, within PAD of a side where the window ends but not the map.
+# Marks: the grid's outermost ring, the area of interest, near the north, east, south, west side of a window where the
+# map goes on.
 EDGE = np.uint8(1)
 INTEREST = np.uint8(2)
-RIM = np.uint8(4)
+RIM_SIDES = (np.uint8(4), np.uint8(8), np.uint8(16), np.uint8(32))
+RIM = np.uint8(sum(RIM_SIDES))
 
 # (row step, column step) of the 32 directions, each stencil being the first part of the next: 4 sides, 4 corners,
 # 8 knight's moves, 8 moves of (1, 3) and 8 of (2, 3); row 0 is north.
@@ -125,8 +127,8 @@ class World(NamedTuple):
     fields None, or f4 (2, K, 3, C) where treatments may alter spread: A, Bx, By as it is and as altered. special None,
     or then like open_dirs, all 0.
     altered_codes u1 (G, C): the code of a cell once altered.  value f8 (C,): loss when the cell burns.
-    marks u1 (C,): EDGE, INTEREST, RIM bits.  offset i8 (D,), crossed i8 (D, 4), flanks i8 (D, 2): the steps of `STEPS`,
-    `CROSSED`, `FLANKS` as differences of cell numbers.  width: cells in a padded row.
+    marks u1 (C,): EDGE, INTEREST, RIM_SIDES bits.  offset i8 (D,), crossed i8 (D, 4), flanks i8 (D, 2): the steps of
+    `STEPS`, `CROSSED`, `FLANKS` as differences of cell numbers.  width: cells in a padded row.
     """
 
     minutes: F4
@@ -1190,7 +1192,15 @@ def reach_of(open_dirs: Bits) -> Any:
 
 @inner
 def may_touch(
-    world: World, open_dirs: Bits, special: Maybe, fire: Fire, series: Maybe, states: States, e: Int, s: Int, treated: I8
+    world: World,
+    open_dirs: Bits,
+    special: Maybe,
+    fire: Fire,
+    series: Maybe,
+    states: States,
+    e: Int,
+    s: Int,
+    treated: I8,
 ) -> bool:
     """Whether treated cells, already in the masks (G, C), may change a fire: false spares laying it out.
 

@@ -32,37 +32,38 @@ U1 = npt.NDArray[np.uint8]
 T = TypeVar("T", bound=np.generic)
 HoldRule = Callable[[F4], npt.ArrayLike]  # head flame length, m -> probability that a firebreak holds
 
-# Share of the homogeneous correction that is applied. All of it over-burns mixed fuels, where the front picks the
-# favored directions: +7.4 % against -0.4 % area at 0.7 on ten mixed landscapes, the ones 0.7 was chosen on.
-STRENGTH = 0.7
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
 WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
 KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
-FIRST_MARGIN = 64  # cells around its ignitions in which a fire is first tried, doubled until it stays inside
+FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
 MAX_BUFFER_CELLS = 25
 
 
-@lru_cache(maxsize=1)
-def _calibration() -> tuple[F8, F8, F8, F8]:
+# Share of the homogeneous correction that is applied where fuels or headings are mixed. All of it over-burns there,
+# since the front picks the directions that the correction favors.
+MIXED_STRENGTH = {8: 0.66, 16: 0.62, 32: 0.75}
+# Logarithmic gain in rate where the cells around are slower: a long edge that crosses one is dear, so that the fire has
+# fewer directions to choose from than in the open.
+SLOWER_GAIN = {8: 0.14, 16: 0.46, 32: 0.38}
+MIXED_ABOVE = 0.02  # standard deviation of log slowness within AROUND cells that is mixed rather than homogeneous
+HEADING_WEIGHT = 4.0  # a heading that varies by one radian is as mixed as log slowness that varies by this
+AROUND = 3
+
+
+@lru_cache(maxsize=3)
+def _calibration(stencil: int) -> tuple[F8, F8, F8, F8]:
     """Length-to-width and angle axes and the two tables made by benchmarks/calibrate_stencil.py."""
     text = files("fuelbreak").joinpath("stencil_calibration.csv").read_text()
     rows = np.loadtxt(text.splitlines(), delimiter=",", skiprows=1)
-    length_to_width, angle = np.unique(rows[:, 0]), np.unique(rows[:, 1])
+    rows = rows[rows[:, 0] == stencil]
+    length_to_width, angle = np.unique(rows[:, 1]), np.unique(rows[:, 2])
     shape = (len(length_to_width), len(angle))
-    return length_to_width, angle, rows[:, 2].reshape(shape), rows[:, 3].reshape(shape)
+    return length_to_width, angle, rows[:, 3].reshape(shape), rows[:, 4].reshape(shape)
 
 
-def calibrated(spread_rate: F8, length_to_width: F8, heading_deg: F8, *, strength: float = STRENGTH) -> tuple[F8, F8]:
-    """Head rate and eccentricity to give the 16-direction grid so that it burns the wanted ellipse.
-
-    Parameters
-    ----------
-    spread_rate : head rate of spread, any unit
-    length_to_width : of the fire's ellipse, >= 1
-    heading_deg : direction of spread, degrees clockwise from grid north
-    strength : share of the correction that is applied
-    """
-    lw_axis, angle_axis, log_rate, log_rear = _calibration()
+def homogeneous_correction(length_to_width: F8, heading_deg: F8, stencil: int) -> tuple[F8, F8]:
+    """Logarithmic changes of head rate and of 1 - eccentricity with which a homogeneous grid burns the wanted area."""
+    lw_axis, angle_axis, log_rate, log_rear = _calibration(stencil)
     folded = np.abs((heading_deg + 45.0) % 90.0 - 45.0)
     lw = np.clip(length_to_width, lw_axis[0], lw_axis[-1])
     i = np.clip(np.searchsorted(lw_axis, lw, side="right") - 1, 0, len(lw_axis) - 2)
@@ -75,9 +76,76 @@ def calibrated(spread_rate: F8, length_to_width: F8, heading_deg: F8, *, strengt
         high = table[i + 1, j] * (1 - v) + table[i + 1, j + 1] * v
         return np.asarray(low * (1 - u) + high * u)
 
+    return between(log_rate), between(log_rear)
+
+
+def _sum_around(values: F8) -> F8:
+    """Sum over the (2 AROUND + 1) x (2 AROUND + 1) cells about each cell (H, W), always added in the same order."""
+    for _ in range(2):
+        padded = np.pad(values, ((AROUND, AROUND), (0, 0)))
+        total = padded[: len(values)].copy()
+        for shift in range(1, 2 * AROUND + 1):
+            total += padded[shift : shift + len(values)]
+        values = total.T
+    return np.asarray(values)
+
+
+def _variance_around(values: F8, spreads: npt.NDArray[np.bool_], count: F8) -> F8:
+    mean = _sum_around(np.where(spreads, values, 0.0)) / count
+    return np.asarray(np.maximum(_sum_around(np.where(spreads, values**2, 0.0)) / count - mean**2, 0.0))
+
+
+def mixedness(slowness: F8, heading_deg: F8, spreads: npt.NDArray[np.bool_]) -> F8:
+    """How mixed fuels and headings are about each cell (H, W): 0 in a homogeneous place, 1 in a mixed one."""
+    heading = np.deg2rad(heading_deg)
+    count = np.maximum(_sum_around(spreads.astype(np.float64)), 1.0)
+    turning = sum(_variance_around(part, spreads, count) for part in (np.sin(heading), np.cos(heading)))
+    spread = np.sqrt(_variance_around(np.log(slowness), spreads, count) + HEADING_WEIGHT**2 * turning)
+    return np.asarray(1 - np.exp(-spread / MIXED_ABOVE))
+
+
+def slower_around(slowness: F8, spreads: npt.NDArray[np.bool_]) -> F8:
+    """How much slower the eight cells about each cell are (H, W): the mean of (1 - slowness / theirs)^2, 0 if faster.
+
+    The square, since a cell that is a little slower shuts no edge. Cells where nothing spreads do not count.
+    """
+    rows, cols = slowness.shape
+    padded = np.pad(np.where(spreads, slowness, 0.0), 1)
+    total = np.zeros(slowness.shape)
+    for row in range(3):
+        for col in range(3):
+            other = padded[row : row + rows, col : col + cols]
+            total += (1 - slowness / np.maximum(other, slowness)) ** 2
+    return total / 8
+
+
+def calibrated(
+    spread_rate: F8,
+    length_to_width: F8,
+    heading_deg: F8,
+    *,
+    stencil: int = 16,
+    strength: float | None = None,
+    gain: float | None = None,
+) -> tuple[F8, F8]:
+    """Head rate and eccentricity (H, W) to give the grid so that it burns what it should.
+
+    Parameters
+    ----------
+    spread_rate : (H, W) head rate of spread, any unit; 0 where nothing spreads
+    length_to_width : (H, W), of the fire's ellipse, >= 1
+    heading_deg : (H, W) direction of spread, degrees clockwise from grid north
+    strength, gain : in place of MIXED_STRENGTH and SLOWER_GAIN; with strength 1 and gain 0 the homogeneous correction
+    """
+    strength = MIXED_STRENGTH[stencil] if strength is None else strength
+    gain = SLOWER_GAIN[stencil] if gain is None else gain
+    spreads = spread_rate > 0
     rear = 1 - np.sqrt(length_to_width**2 - 1) / length_to_width
-    rear = np.minimum(rear * np.exp(strength * between(log_rear)), 1.0)
-    return spread_rate * np.exp(strength * between(log_rate)), 1 - rear
+    slowness = 1 / (np.where(spreads, spread_rate, 1.0) * rear)
+    applied = 1 - (1 - strength) * mixedness(slowness, heading_deg, spreads)
+    log_rate, log_rear = homogeneous_correction(length_to_width, heading_deg, stencil)
+    rate = spread_rate * np.exp(applied * log_rate + gain * slower_around(slowness, spreads))
+    return rate, 1 - np.minimum(rear * np.exp(applied * log_rear), 1.0)
 
 
 def cell_fields(behavior: FireBehavior, cell_size_m: float, stencil: int = 16) -> F4:
@@ -88,15 +156,18 @@ def cell_fields(behavior: FireBehavior, cell_size_m: float, stencil: int = 16) -
     spreads hold infinity, 0, 0.
     """
     spreads = behavior.spread_rate_m_min > 0
-    rate = behavior.spread_rate_m_min[spreads].astype(np.float64) / cell_size_m
-    heading_deg = behavior.spread_direction_deg[spreads].astype(np.float64)
-    rate, e = calibrated(rate, behavior.length_to_width[spreads].astype(np.float64), heading_deg)
+    heading_deg = behavior.spread_direction_deg.astype(np.float64)
+    rate, e = calibrated(
+        behavior.spread_rate_m_min.astype(np.float64) / cell_size_m,
+        behavior.length_to_width.astype(np.float64),
+        heading_deg,
+        stencil=stencil,
+    )
     heading = np.deg2rad(heading_deg)
-    slowness = 1 / (rate * (1 - e))
-    fields = np.zeros((*spreads.shape, 3), np.float32)
-    fields[..., 0] = np.inf
-    fields[spreads] = np.stack([slowness, slowness * e * np.sin(heading), slowness * e * np.cos(heading)], axis=1)
-    return fields
+    slowness = 1 / (np.where(spreads, rate, 1.0) * (1 - e))
+    fields = np.stack([slowness, slowness * e * np.sin(heading), slowness * e * np.cos(heading)], axis=-1)
+    fields[~spreads] = (np.inf, 0.0, 0.0)
+    return fields.astype(np.float32)
 
 
 def _value_step(landscape: Landscape) -> float:
@@ -300,22 +371,12 @@ class Fields:
         marks = np.zeros((rows, cols), np.uint8)
         inside = self.landscape.area_of_interest[row : row + rows, col : col + cols]
         marks[inside] |= _kernels.INTEREST
-        for side, at_edge in (
-            (np.s_[:1], row == 0),
-            (np.s_[-1:], row + rows == height),
-            (np.s_[:, :1], col == 0),
-            (np.s_[:, -1:], col + cols == width),
-        ):
-            if at_edge:
-                marks[side] |= _kernels.EDGE
-        for side, at_edge in (
-            (np.s_[:PAD], row == 0),
-            (np.s_[-PAD:], row + rows == height),
-            (np.s_[:, :PAD], col == 0),
-            (np.s_[:, -PAD:], col + cols == width),
-        ):
-            if not at_edge:
-                marks[side] |= _kernels.RIM
+        at_edge = (row == 0, col + cols == width, row + rows == height, col == 0)
+        # Within AROUND of a side the fields know half their neighborhood; no edge from inside the rim reaches there.
+        for side, (edge, rim_bit) in enumerate(zip(at_edge, _kernels.RIM_SIDES, strict=True)):
+            depth = 1 if edge else AROUND + PAD
+            band = (np.s_[:depth], np.s_[:, -depth:], np.s_[-depth:], np.s_[:, :depth])[side]
+            marks[band] |= np.uint8(_kernels.EDGE if edge else rim_bit)
         value = _rounded(land.value, inside, self._step)
         return build_world(fields, value, marks, stencil=self.stencil, altered=altered, workers=workers)
 
@@ -547,7 +608,7 @@ class SpreadResult:
 
     def _solve(self, i: int) -> tuple[F4, npt.NDArray[np.int8]]:
         which = np.array([range(len(self.fires))[i]])
-        scene = _scene(self._setting, which, self._setting.window(which, int(self._margin[which[0]])), 1)
+        scene = _scene(self._setting, which, self._setting.window(which, self._margin[which[0]]), 1)
         scratch = _kernels.make_scratch(scene.world)
         arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
         _kernels.solve_fire(
@@ -604,7 +665,7 @@ def spread(
     weight = _exact_weights(fires.weight)
     tally = _Tally.blank(len(fires))
     counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
-    margin = np.full(len(fires), FIRST_MARGIN)
+    margin = np.full((len(fires), 4), FIRST_MARGIN)
     if fields.fits_whole:
         which = np.arange(len(fires))
         scene = _scene(setting, which, fields.whole_window, workers)
@@ -612,11 +673,10 @@ def spread(
     else:
         waiting = np.arange(len(fires))
         while len(waiting):
-            _burn_groups(
-                setting, _groups(fires, waiting, int(margin[waiting[0]])), margin, weight, tally, counts, workers
-            )
+            _burn_groups(setting, _groups(fires, waiting, margin), margin, weight, tally, counts, workers)
             waiting = waiting[(tally.met[waiting] & _kernels.RIM) > 0]
-            margin[waiting] *= 2
+            for side, bit in enumerate(_kernels.RIM_SIDES):
+                margin[waiting[(tally.met[waiting] & bit) > 0], side] *= 2
     return SpreadResult(
         landscape,
         fires,
@@ -641,11 +701,19 @@ class _Setting(NamedTuple):
     hold: HoldRule | None
     hold_seed: int
 
-    def window(self, which: I8, margin: int) -> Window:
-        """Where to burn some fires: all of the landscape where it is kept whole, else so many cells around them."""
+    def window(self, which: I8, margin: I8) -> Window:
+        """Where to burn some fires: all of the landscape where it is kept whole, else so many cells around them.
+
+        margin : (4,) cells to the north, east, south, west of the ignitions
+        """
         if self.fields.fits_whole:
             return self.fields.whole_window
-        return _window_around(self.fires.ignitions[which], margin, self.fields.landscape.shape)
+        north, east, south, west = margin.tolist()
+        ignitions, (height, width) = self.fires.ignitions[which], self.fields.landscape.shape
+        row, col = ignitions.min(axis=0).tolist()
+        last_row, last_col = ignitions.max(axis=0).tolist()
+        row, col = max(row - north, 0), max(col - west, 0)
+        return row, col, min(last_row + south + 1, height) - row, min(last_col + east + 1, width) - col
 
 
 class _Tally(NamedTuple):
@@ -723,20 +791,13 @@ def _burn_groups(
                 which = next(waiting, None)
             if which is None:
                 return
-            window = setting.window(which, int(margin[which[0]]))
+            window = setting.window(which, margin[which[0]])
             part = _burn(_scene(setting, which, window, 1), which, weight, tally, 1)
             row, col, rows, cols = window
             with lock:
                 counts[row : row + rows, col : col + cols] += part.astype(counts.dtype)
 
     parallel.run_threads(work, workers)
-
-
-def _window_around(ignitions: I8, margin: int, shape: tuple[int, int]) -> Window:
-    """The smallest window with so many cells on each side of the ignitions, as far as the landscape goes."""
-    row, col = np.maximum(ignitions.min(axis=0) - margin, 0).tolist()
-    last_row, last_col = np.minimum(ignitions.max(axis=0) + margin, np.array(shape) - 1).tolist()
-    return row, col, last_row - row + 1, last_col - col + 1
 
 
 def _inside(cells: I8, width: int, window: Window) -> I8:
@@ -746,9 +807,9 @@ def _inside(cells: I8, width: int, window: Window) -> I8:
     return cells[(row >= 0) & (row < window[2]) & (col >= 0) & (col < window[3])]
 
 
-def _groups(fires: Fires, which: I8, margin: int) -> list[I8]:
-    """Fires that can share a window: of the same weather, ignited in the same square of `margin` cells."""
-    key = np.column_stack([fires.ignitions[which] // margin, fires.weather_index[which]])
+def _groups(fires: Fires, which: I8, margin: I8) -> list[I8]:
+    """Fires that can share a window: of the same weather and margins (n, 4), ignited close together."""
+    key = np.column_stack([fires.ignitions[which] // FIRST_MARGIN, fires.weather_index[which], margin[which]])
     _, group = np.unique(key, axis=0, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     cuts = np.flatnonzero(np.diff(group.ravel()[order])) + 1

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires
-from fuelbreak.spread import Fields, spread
+from fuelbreak.spread import Fields, range_warning, spread
 
 F8 = npt.NDArray[np.float64]
 
@@ -35,6 +35,8 @@ class Scores:
     weight : (S,) f8 of the fires
     plans : by name, for their cost
     fires_digest : of the fires that judged
+    reached_edge_share : of the fires in the area of interest, those that came to the map's edge
+    range_warning : what to say if the landscape is beyond what the grid is accurate for
     """
 
     names: tuple[str, ...]
@@ -43,6 +45,7 @@ class Scores:
     plans: dict[str, Plan]
     fires_digest: str
     reached_edge_share: float
+    range_warning: str | None = None
 
     def loss_avoided(self, name: str) -> tuple[float, float, float]:
         """Share of the untreated loss a plan avoids, 1 - sum L / sum L0: mean, low and high of its 95 % interval."""
@@ -105,7 +108,7 @@ class Scores:
 
 
 def evaluate(
-    plans: Mapping[str, Plan], landscape: Landscape, fires: Fires, *, stencil: int = 16, workers: int | None = None
+    plans: Mapping[str, Plan], landscape: Landscape, fires: Fires, *, stencil: int = 32, workers: int | None = None
 ) -> Scores:
     """Judge plans on fires that none of them was chosen on.
 
@@ -113,6 +116,7 @@ def evaluate(
     ----------
     plans : by name; "no breaks" is added
     fires : held-out fires, 2000 or more for an interval of a point or two
+    stencil : neighbors of a cell; 32 are the most accurate, and not the ones that plans are made with
 
     Raises
     ------
@@ -137,4 +141,5 @@ def evaluate(
         dict(plans),
         fires.digest,
         untreated.reached_edge_share,
+        range_warning(untreated.too_long_share, stencil),
     )

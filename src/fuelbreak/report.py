@@ -88,7 +88,7 @@ def hand_over(
         crs=crs,
         transform=transform,
     )
-    fields = Fields(landscape, fires.weather)
+    fields = Fields(landscape, fires.weather, stencil=32)  # as it was judged
     before = spread(landscape, fires, fields=fields).burn_probability()
     after = spread(landscape, fires, plan, fields=fields).burn_probability()
     meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"
@@ -142,6 +142,7 @@ def score_facts(scores: Scores) -> dict[str, Any]:
         "scores": scores.table(),
         "differences": differences(scores),
         "reached_edge_share": scores.reached_edge_share,
+        "range_warning": scores.range_warning,
         "caveat": CAVEAT,
     }
 
@@ -155,6 +156,8 @@ def score_lines(scores: Scores) -> list[str]:
             "edge, which acts as a break for them, so the figures below lean on it; "
             "give a wider --buffer, as far as the raster goes, or a shorter --duration."
         )
+    if scores.range_warning is not None:
+        lines.append(scores.range_warning)
     lines.append(
         f"{'plan':<18}{'units':>6}  {'loss avoided':>12}  {'95 % interval':>17}  {'simulations':>11}  {'CPU s':>7}"
     )

@@ -48,6 +48,10 @@ SLOWER_GAIN = {8: 0.14, 16: 0.46, 32: 0.38}
 MIXED_ABOVE = 0.02  # standard deviation of log slowness within AROUND cells that is mixed rather than homogeneous
 HEADING_WEIGHT = 4.0  # a heading that varies by one radian is as mixed as log slowness that varies by this
 AROUND = 3
+# Length-to-width up to which the shape of a homogeneous fire is right to a fifth of its area at the worst wind angle
+# (docs/accuracy.md), and the share of cells beyond it from which to warn.
+LONGEST = {8: 1.5, 16: 3.0, 32: 4.0}
+LONGEST_SHARE = 0.25
 
 
 @lru_cache(maxsize=3)
@@ -314,11 +318,17 @@ class Fields:
         self._made: OrderedDict[tuple[Window, tuple[int, ...]], World] = OrderedDict()
         self._lock = threading.Lock()
         self._step = _value_step(landscape)
+        self._too_long, self._spreading = 0, 0
 
     @property
     def whole_window(self) -> Window:
         """The window that is all of the landscape."""
         return (0, 0, *self.landscape.shape)
+
+    @property
+    def too_long_share(self) -> float:
+        """Share of the cells made so far whose fire is longer for its width than this stencil is accurate for."""
+        return self._too_long / max(self._spreading, 1)
 
     def world_bytes(self, cells: int, weathers: int) -> int:
         """Memory of the world of a window of so many cells in so many weathers."""
@@ -361,7 +371,13 @@ class Fields:
         def work(_worker: int) -> None:
             for i in counter:
                 weather = self.weathers[which[i]]
-                fields[i] = cell_fields(_finite_behavior(land, weather, which[i]), land.cell_size_m, self.stencil)
+                behavior = _finite_behavior(land, weather, which[i])
+                fields[i] = cell_fields(behavior, land.cell_size_m, self.stencil)
+                spreads = behavior.spread_rate_m_min > 0
+                too_long = spreads & (behavior.length_to_width > LONGEST[self.stencil])
+                with self._lock:
+                    self._too_long += int(too_long.sum())
+                    self._spreading += int(spreads.sum())
                 if altered is not None and shaded is not None:
                     behavior = _finite_behavior(shaded, weather, which[i])
                     altered[i] = cell_fields(behavior, land.cell_size_m, self.stencil)
@@ -404,6 +420,17 @@ def _finite_behavior(landscape: Landscape, weather: Weather, number: int) -> Fir
                 "correct the landscape or the weather there"
             )
     return behavior
+
+
+def range_warning(too_long_share: float, stencil: int) -> str | None:
+    """What to say of a landscape on which the grid is past its range, None if it is within."""
+    if too_long_share <= LONGEST_SHARE:
+        return None
+    advice = "judge with 32 neighbors" if stencil < 32 else "take sizes and shapes with caution"
+    return (
+        f"Warning: on {too_long_share:.0%} of the cells fires are over {LONGEST[stencil]:g} times as long as wide, "
+        f"where {stencil} neighbors no longer give their shape; {advice} (docs/accuracy.md)."
+    )
 
 
 def _refuse_beyond_memory(needed: float, what: str) -> None:
@@ -589,6 +616,11 @@ class SpreadResult:
         beyond. Fires that only singe the buffer do not count, or the share would measure the buffer's own ignitions.
         """
         return float(self.reached_edge[self.burned_interest].mean()) if self.burned_interest.any() else 0.0
+
+    @property
+    def too_long_share(self) -> float:
+        """Share of cells whose fire is longer for its width than the stencil is accurate for, see `range_warning`."""
+        return self._setting.fields.too_long_share
 
     def burn_probability(self) -> F4:
         """Conditional burn probability (H, W) f4: the weighted share of these fires that burned the cell.
@@ -856,14 +888,24 @@ def settle_buffer(
 
 
 def warm_up() -> None:
-    """Compile every kernel, or load it from the cache: tens of seconds once, then well under one."""
+    """Compile the kernels for 16 neighbors and constant weather, once for a machine and version, or load them.
+
+    What else there is compiles when it is first used.
+    """
     landscape = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
     fires = Fires(ignitions=[(0, 0), (4, 4)], weather=Weather(), duration_min=30.0)
     spread(landscape, fires, workers=1)
     ensemble = Ensemble(landscape, fires)
     ensemble.reset(0, np.arange(2))
-    ensemble.treat(np.array([12]))
     ensemble.planes()
+    ensemble.treat(np.array([12]))
+    ensemble.gains()
+
+
+def warm_up_judge() -> None:
+    """The same for what `evaluate` burns: whole fires with 32 neighbors."""
+    landscape = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
+    spread(landscape, Fires(ignitions=[(0, 0)], weather=Weather(), duration_min=30.0), stencil=32, workers=1)
 
 
 class Gains(NamedTuple):

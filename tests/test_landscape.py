@@ -708,3 +708,20 @@ def test_a_budget_counts_treatable_cells_only():
 
 def test_every_demo_code_is_a_fuel_model():
     assert len(fuels.unknown_codes(Landscape.demo(100, 100, 4).fuel_model)) == 0
+
+
+def test_a_layer_of_one_value_takes_no_memory_and_stays_frozen():
+    fuel = np.full((300, 400), 1)
+    land = Landscape.from_arrays(fuel, slope_deg=np.broadcast_to(12.0, fuel.shape))
+    for name, expected in (("elevation_m", 0), ("slope_deg", 12), ("value", 1), ("aspect_deg", -1)):
+        layer = getattr(land, name)
+        assert layer.strides == (0, 0)
+        assert not layer.flags.writeable
+        assert layer.shape == fuel.shape
+        assert (layer == expected).all()
+    source = np.array(3.0)
+    lent = Landscape.from_arrays(fuel, value=np.broadcast_to(source, fuel.shape))
+    source[...] = 7
+    assert (lent.value == 3).all()
+    with pytest.raises(InputError, match="without a number"):
+        Landscape.from_arrays(fuel, value=np.broadcast_to(np.nan, fuel.shape))

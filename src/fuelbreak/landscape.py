@@ -343,6 +343,8 @@ def _as_layer(name: str, values: Any, label: str, *, copy: bool = False) -> npt.
     if given.ndim != 2 or 0 in given.shape:
         raise InputError(f"{label}: {name} has shape {given.shape}; give a table of rows x columns, row 0 north")
     dtype = LAYER_TYPES[name]
+    if given.strides == (0, 0) and given.size > 1:  # one value everywhere needs no memory of its own
+        return np.broadcast_to(_as_layer(name, given[:1, :1], label, copy=True)[0, 0], given.shape)
     if not copy and given.dtype == dtype and given.base is None and not given.flags.writeable:
         return given  # already ours: frozen, and nobody holds a writable view
     if name == "area_of_interest":
@@ -826,7 +828,7 @@ class Landscape:
         }
         layers: dict[str, Any] = {}
         for name, (layer, default) in given.items():
-            filled = np.full(fuel.shape, default, LAYER_TYPES[name]) if layer is None else layer
+            filled = np.broadcast_to(np.array(default, LAYER_TYPES[name]), fuel.shape) if layer is None else layer
             layers[name] = _as_layer(name, filled, label, copy=True)
         return cls(
             fuel_model=fuel,

@@ -337,18 +337,20 @@ def test_other_impossible_calls_are_refused(land, fires):
 
 
 def test_what_cannot_fit_into_memory_is_refused_with_the_figures(land, fires, monkeypatch):
-    cells, weathers = 31 * 27, len(fires.weather)
+    weathers = len(fires.weather)
+    treated = shaded(land, fuel_model=181)
     for room, says in (
-        (cells * weathers * 64, rf"memory: the spread fields of 31 x 27 cells in {weathers} weathers need .* GiB"),
-        (
-            cells * weathers * 64 * 2,
-            r"memory: the burned cells of 400 x 60 fires need .* GiB, .* GiB are free; use fewer",
-        ),
+        (31 * 27 * weathers * 64, rf"memory: the spread fields of 31 x 27 cells in {weathers} weathers need .* GiB"),
+        (10_000_000, r"memory: 400 episodes on 31 x 27 cells need .* GiB, .* GiB are free; use fewer episodes"),
+        (200_000_000, r"memory: the burned cells of 400 x 60 fires need 0\.2 GiB"),
     ):
         monkeypatch.setattr(psutil, "virtual_memory", lambda room=room: SimpleNamespace(available=room))
         with pytest.raises(InputError, match=says):
-            Ensemble(land, fires, episodes=400)
-    Ensemble(land, fires, fires_per_episode=20)
+            Ensemble(land, fires, episodes=400, shaded=treated)
+    Ensemble(land, fires, episodes=2, fires_per_episode=20)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100_000))
+    with pytest.raises(InputError, match=r"memory: 60 fires on 31 x 27 cells need .* GiB"):
+        spread(land, fires)
 
 
 # ---- ensemble

@@ -34,6 +34,7 @@ HoldRule = Callable[[F4], npt.ArrayLike]  # head flame length, m -> probability 
 
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
 WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
+SCRATCH_BYTES = 72  # a thread's working memory for each cell, counts included
 KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
 FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
 MAX_BUFFER_CELLS = 25
@@ -314,7 +315,7 @@ class Fields:
         if shaded is not None and (shaded.shape, shaded.cell_size_m) != (landscape.shape, landscape.cell_size_m):
             raise InputError("shaded: it is another grid; make it of this landscape with `landscape.shaded`")
         self.landscape, self.weathers, self.stencil, self.shaded = landscape, tuple(weathers), stencil, shaded
-        self._keep_bytes = keep_bytes
+        self.keep_bytes = keep_bytes
         self._made: OrderedDict[tuple[Window, tuple[int, ...]], World] = OrderedDict()
         self._lock = threading.Lock()
         self._step = _value_step(landscape)
@@ -338,7 +339,7 @@ class Fields:
     @property
     def fits_whole(self) -> bool:
         """Whether the whole landscape in all weathers is small enough to be kept; else fires burn in windows."""
-        return self.world_bytes(math.prod(self.landscape.shape), len(self.weathers)) <= self._keep_bytes
+        return self.world_bytes(math.prod(self.landscape.shape), len(self.weathers)) <= self.keep_bytes
 
     def world(
         self, window: Window | None = None, which: tuple[int, ...] | None = None, *, workers: int | None = None
@@ -351,11 +352,12 @@ class Fields:
                 self._made.move_to_end((window, which))
                 return self._made[window, which]
         needed = self.world_bytes(window[2] * window[3], len(which))
-        _refuse_beyond_memory(needed, f"the spread fields of {window[2]} x {window[3]} cells in {len(which)} weathers")
+        what = f"the spread fields of {window[2]} x {window[3]} cells in {len(which)} weathers"
+        _refuse_beyond_memory(needed, what)
         world = self._make(window, which, parallel.checked_workers(workers))
         with self._lock:
             self._made[window, which] = world
-            while len(self._made) > 1 and sum(map(_world_bytes, self._made.values())) > self._keep_bytes:
+            while len(self._made) > 1 and sum(map(_world_bytes, self._made.values())) > self.keep_bytes:
                 self._made.popitem(last=False)
         return world
 
@@ -440,8 +442,8 @@ def _refuse_beyond_memory(needed: float, what: str) -> None:
     free = psutil.virtual_memory().available
     if needed > 0.8 * free:
         raise InputError(
-            f"memory: {what} need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer fires or "
-            "weathers, a smaller window, or a smaller stencil"
+            f"memory: {what} need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer "
+            "episodes, fires or weathers, a smaller window, or a smaller stencil"
         )
 
 
@@ -693,6 +695,10 @@ def spread(
     elif fields.landscape is not landscape or fields.weathers != fires.weather:
         raise InputError("fields: they were made for another landscape or another bank of weathers; leave them out")
     _check_plan(landscape, plan, fields)
+    cells = math.prod(landscape.shape)
+    held = fields.world_bytes(cells, len(fields.weathers)) + workers * SCRATCH_BYTES * cells
+    needed = 8 * cells + (held if fields.fits_whole else fields.keep_bytes)
+    _refuse_beyond_memory(needed, f"{len(fires)} fires on {landscape.shape[0]} x {landscape.shape[1]} cells")
     setting = _Setting(fields, fires, plan, hold, hold_seed)
     weight = _exact_weights(fires.weight)
     tally = _Tally.blank(len(fires))
@@ -960,8 +966,11 @@ class Ensemble:
             )
         self._workers = parallel.checked_workers(workers)
         fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded) if fields is None else fields
+        parts = 1 if self._workers == 1 else -(-2 * self._workers // episodes)  # threads that share one episode
         self.world = fields.world(workers=self._workers)
         cells = len(self.world.value)
+        held = self._workers * SCRATCH_BYTES + episodes * (parts * _kernels.PLANES * 8 + 5 * len(self.world.codes))
+        _refuse_beyond_memory(held * cells, f"{episodes} episodes on {landscape.shape[0]} x {landscape.shape[1]} cells")
         self._scratch = [_kernels.make_scratch(self.world) for _ in range(self._workers)]
         treatable = np.flatnonzero(landscape.treatable)
         self._bank_fires = _with_holding(
@@ -1010,7 +1019,6 @@ class Ensemble:
         self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
         self._weight_sum = np.ones(episodes)
         self._exact_weight = _exact_weights(fires.weight, WEIGHT_STEPS).astype(np.float64)
-        parts = 1 if self._workers == 1 else -(-2 * self._workers // episodes)  # threads that share one episode
         self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
         self._with_planes = np.zeros(episodes, np.uint8)  # whose sums are kept up to date
 

@@ -451,6 +451,7 @@ def test_arrival_maps_may_be_asked_for_from_many_threads(land, fires):
 @pytest.mark.parametrize("stencil", [8, 16, 32])
 def test_burning_in_windows_gives_the_same_bits_as_the_whole_map(stencil, monkeypatch):
     monkeypatch.setattr(sys.modules["fuelbreak.spread"], "FIRST_MARGIN", 6)
+    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "USUAL_WINDOW", 1)
     land = Landscape.demo(150, 170, 4)
     fires = Fires.draw(land, 40, 1, weather=fire_season()[:3], duration_min=240.0)
     plan = some_plan(land, 300, 2)
@@ -609,3 +610,18 @@ def test_planes_kept_step_by_step_are_those_summed_anew(land, fires):
     ensemble._with_planes[:] = 0
     np.testing.assert_array_equal(kept, ensemble.planes())
     assert kept[0].sum() != kept[1].sum()
+
+
+def test_many_fires_of_one_weather_share_its_fields_of_the_whole_map(monkeypatch):
+    land = Landscape.demo(60, 70, 4)
+    fires = Fires.draw(land, 40, 1, weather=fire_season()[:3], duration_min=240.0)
+    whole = spread(land, fires)
+    small = Fields(land, fires.weather, keep_bytes=500_000)
+    assert not small.fits_whole
+    for usual, all_of_it in ((20_000, True), (1, False)):
+        monkeypatch.setattr(sys.modules["fuelbreak.spread"], "USUAL_WINDOW", usual)
+        result = spread(land, fires, fields=small, workers=2)
+        assert (result._margin == 70).all() == all_of_it
+        np.testing.assert_array_equal(result.loss, whole.loss)
+        np.testing.assert_array_equal(result.burn_probability(), whole.burn_probability())
+        np.testing.assert_array_equal(result.arrival_min(3), whole.arrival_min(3))

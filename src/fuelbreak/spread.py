@@ -37,6 +37,7 @@ WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here
 SCRATCH_BYTES = 72  # a thread's working memory for each cell, counts included
 KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
 FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
+USUAL_WINDOW = 20_000  # cells of the window in which a fire usually ends, for choosing what is cheaper
 MAX_BUFFER_CELLS = 25
 
 
@@ -697,13 +698,13 @@ def spread(
     _check_plan(landscape, plan, fields)
     cells = math.prod(landscape.shape)
     held = fields.world_bytes(cells, len(fields.weathers)) + workers * SCRATCH_BYTES * cells
-    needed = 8 * cells + (held if fields.fits_whole else fields.keep_bytes)
+    needed = 8 * cells + (held if fields.fits_whole else 2 * fields.keep_bytes)
     _refuse_beyond_memory(needed, f"{len(fires)} fires on {landscape.shape[0]} x {landscape.shape[1]} cells")
     setting = _Setting(fields, fires, plan, hold, hold_seed)
     weight = _exact_weights(fires.weight)
     tally = _Tally.blank(len(fires))
     counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
-    margin = np.full((len(fires), 4), FIRST_MARGIN)
+    margin = _first_margins(setting, workers)
     if fields.fits_whole:
         which = np.arange(len(fires))
         scene = _scene(setting, which, fields.whole_window, workers)
@@ -845,9 +846,24 @@ def _inside(cells: I8, width: int, window: Window) -> I8:
     return cells[(row >= 0) & (row < window[2]) & (col >= 0) & (col < window[3])]
 
 
+def _first_margins(setting: _Setting, workers: int) -> I8:
+    """Cells to the north, east, south, west of its ignition in which each fire is first tried (n, 4).
+
+    All of the map where so many fires burn in one weather that its fields there, once, are cheaper than windows.
+    """
+    fields, fires = setting.fields, setting.fires
+    margin = np.full((len(fires), 4), FIRST_MARGIN)
+    cells = math.prod(fields.landscape.shape)
+    if fires.weather_index.ndim == 1 and workers * fields.world_bytes(cells, 1) <= fields.keep_bytes:
+        many = np.bincount(fires.weather_index, minlength=len(fires.weather)) * USUAL_WINDOW > cells
+        margin[many[fires.weather_index]] = max(fields.landscape.shape)
+    return margin
+
+
 def _groups(fires: Fires, which: I8, margin: I8) -> list[I8]:
     """Fires that can share a window: of the same weather and margins (n, 4), ignited close together."""
-    key = np.column_stack([fires.ignitions[which] // FIRST_MARGIN, fires.weather_index[which], margin[which]])
+    close = margin[which].min(axis=1, keepdims=True)
+    key = np.column_stack([fires.ignitions[which] // close, fires.weather_index[which], margin[which]])
     _, group = np.unique(key, axis=0, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     cuts = np.flatnonzero(np.diff(group.ravel()[order])) + 1

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+import tempfile
 import time
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count, cycle
+from typing import Any, NamedTuple, TypedDict
 
+import numba
 import numpy as np
+import numpy.typing as npt
 
-from fuelbreak import parallel
-from fuelbreak.env import VectorizedFireEnv
+from fuelbreak import _kernels, parallel
+from fuelbreak._kernels import PAD, Burning, Masks, Scratch, World
+from fuelbreak.env import FireEnv, VectorizedFireEnv
+from fuelbreak.landscape import Landscape
+from fuelbreak.scenarios import Fires, fire_season
 from fuelbreak.simulate import Simulate
-from fuelbreak.spread import warm_up
+from fuelbreak.spread import Ensemble, Fields, build_world, spread, warm_up
 from fuelbreak.train import Say, TrainConfig, open_landscape
+
+F4 = npt.NDArray[np.float32]
+F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
+COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 
 
 def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict[str, Any]]:
@@ -20,7 +39,7 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict
     Rows: method, workers, steps_per_second (rows of the vector), simulations_per_second, speedup and efficiency over
     the sequential row of the same work, busy_share of the cores, peak_memory_mb of this process.
     """
-    say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
+    say("prepare", 0.0, COMPILING)
     warm_up()
     landscape, workers = open_landscape(config), parallel.checked_workers(config.max_workers)
     rows, whole_fires = [], []
@@ -101,3 +120,580 @@ def _fires_per_second(simulation: Simulate, duration_min: float, seconds: float)
     busy = cores.use().busy_share
     cores.close()
     return fires / took, busy
+
+
+# ---- speed of the kernels: `fuelbreak bench spread`
+
+
+class Row(TypedDict):
+    """One figure: the median of its repeats, and the bar it is held to, if there is one."""
+
+    name: str
+    stencil: int | None
+    grid: str  # rows x columns, "" where there is none
+    detail: str
+    figure: float
+    unit: str
+    repeats: int
+    lower_quartile: float
+    upper_quartile: float
+    bar: float | None
+    bar_is: str  # "at most", "at least", or "" without a bar
+    met: bool | None
+
+
+class Effort(NamedTuple):
+    """How much is measured: (cells a side, burned cells a fire, fires) of each grid, and how often."""
+
+    sizes: tuple[tuple[int, int, int], ...]
+    repeats: int
+    plans: int
+    steps: int
+    seconds: float  # that fires are counted for, by the clock on the wall
+    flat_lists: tuple[tuple[int, int, int], ...]
+
+
+FULL = Effort(
+    ((50, 400, 1000), (200, 8_000, 100), (1000, 110_000, 12)), 9, 8, 500, 1.0, ((50, 400, 8000), (200, 8_000, 800))
+)
+QUICK = Effort(((50, 400, 100), (200, 8_000, 10), (400, 20_000, 4)), 2, 1, 20, 0.1, ((50, 400, 800), (200, 8_000, 40)))
+STENCILS = (8, 16, 32)
+PAR_NS = 370.0  # scipy's ns per node at 200 x 200 on the machine the bars were set on; bars in time go with it
+CELL_BARS_NS = {8: 80.0, 16: 140.0, 32: 290.0}
+REPAIR_BARS_US = {"random": 80.0, "most-burned": 300.0}
+BREAKS = 125  # a plan: 5 % of 50 x 50 cells
+FIRES = 50  # an episode's
+BANK = 400
+CELL_SIZE_M = 30.0
+
+
+class RandomLandscape(NamedTuple):
+    """Spread on random ground, all (H, W): head rate m/min, length-to-width, heading degrees, burnable bool."""
+
+    spread_rate_m_min: F8
+    length_to_width: F8
+    heading_deg: F8
+    burnable: npt.NDArray[np.bool_]
+
+
+def random_landscape(size: int, seed: int) -> RandomLandscape:
+    """Correlated log-normal rates, smooth shapes and headings about one wind, 3 % nonburnable cells: size x size."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(seed)
+
+    def smooth() -> F8:
+        noise = gaussian_filter(rng.standard_normal((size, size)), 3.0, mode="wrap")
+        return np.asarray((noise - noise.mean()) / noise.std())
+
+    rate = 5.0 * np.exp(0.5 * smooth())
+    length_to_width = np.clip(2.5 * np.exp(0.35 * smooth()), 1.2, 5.5)
+    heading = (rng.uniform(0, 360) + 20.0 * smooth()) % 360.0
+    burnable = np.ones(size * size, bool)
+    burnable[rng.choice(size * size, round(0.03 * size * size), replace=False)] = False
+    return RandomLandscape(rate, length_to_width, heading, burnable.reshape(size, size))
+
+
+def slowness_fields(land: RandomLandscape) -> F4:
+    """As `spread.cell_fields`, on cells of 30 m and without its correction of the grid: (H, W, 3) f4 of A, Bx, By."""
+    rate = land.spread_rate_m_min / CELL_SIZE_M
+    e = np.sqrt(land.length_to_width**2 - 1) / land.length_to_width
+    heading = np.deg2rad(land.heading_deg)
+    slowness = 1 / (rate * (1 - e))
+    fields = np.stack([slowness, slowness * e * np.sin(heading), slowness * e * np.cos(heading)], axis=-1)
+    fields[~land.burnable] = np.inf, 0.0, 0.0
+    return fields.astype(np.float32)
+
+
+class Case(NamedTuple):
+    """A world, fires that start in it, and what each thread that burns them works with."""
+
+    world: World
+    fires: Burning
+    scratch: list[Scratch]
+    counts: list[I8]  # (C,) of each thread
+
+
+def make_case(land: RandomLandscape, stencil: int, fires: int, seed: int, threads: int = 1) -> Case:
+    """A case on random ground with fires that last until their duration is set, ignited uniformly."""
+    size = len(land.burnable)
+    world = build_world(
+        [slowness_fields(land)], np.ones((size, size)), np.zeros((size, size), np.uint8), stencil=stencil
+    )
+    burnable = np.flatnonzero(land.burnable)
+    cell = np.random.default_rng([seed, 1]).choice(burnable, fires)
+    ignition = ((cell // size + PAD) * world.width + cell % size + PAD).astype(np.int32)
+    burning = _burning(ignition, np.inf)
+    return Case(
+        world,
+        burning,
+        [_kernels.make_scratch(world) for _ in range(threads)],
+        [np.zeros(len(world.value), np.int64) for _ in range(threads)],
+    )
+
+
+def _burning(ignition: npt.NDArray[np.int32], duration_min: float) -> Burning:
+    n = len(ignition)
+    zeros, duration = np.zeros(n, np.int32), np.full(n, duration_min, np.float32)
+    return Burning(ignition, zeros, duration, np.arange(n, dtype=np.int32), None, np.float32(60.0), None, None)
+
+
+def burn(case: Case, threads: int = 1) -> I8:
+    """Burn all fires of a case through `burn_statistics`; the cells each burned (S,)."""
+    world, n = case.world, len(case.fires.ignition)
+    masks, treated = Masks(world.codes, world.open_dirs), np.empty(0, np.int64)
+    weight, burned, loss = np.ones(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
+    marks, settled, counter = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(1, np.int64)
+
+    def work(i: int) -> None:
+        told = (weight, case.counts[i], burned, loss, marks, settled, counter)
+        _kernels.burn_statistics(world, masks, world.special, case.fires, treated, *told, case.scratch[i])
+
+    parallel.run_threads(work, threads)
+    return burned
+
+
+def duration_that_burns(cells: float, mean_burned: Callable[[float], float]) -> float:
+    """Minutes in which fires burn so many cells in the mean, within 3 %.
+
+    Parameters
+    ----------
+    mean_burned : cells burned in the mean in so many minutes
+    """
+    duration = 60.0
+    for _ in range(30):
+        burned = mean_burned(duration)
+        if abs(burned / cells - 1) <= 0.03:
+            return duration
+        duration *= float(np.clip(np.sqrt(cells / burned), 0.25, 4.0))  # area grows about with the square of time
+    raise RuntimeError(f"no duration burns {cells:g} cells in the mean; {burned:g} burn in {duration:g} min")
+
+
+def with_duration(case: Case, duration_min: float) -> Case:
+    """The same fires, each of so many minutes."""
+    return case._replace(fires=_burning(case.fires.ignition, duration_min))
+
+
+def _tuned(case: Case, cells: int) -> Case:
+    """The same fires, as long as it takes to burn so many cells in the mean."""
+    some = case._replace(fires=_burning(case.fires.ignition[:1000], np.inf))
+    duration = duration_that_burns(cells, lambda minutes: float(burn(with_duration(some, minutes)).mean()))
+    return with_duration(case, duration)
+
+
+def _cpu_ns(work: Callable[[], object]) -> int:
+    """CPU time of a piece of work in this thread, ns; the thread that draws a progress bar does not count."""
+    began = time.thread_time_ns()
+    work()
+    return time.thread_time_ns() - began
+
+
+def _figure(
+    name: str,
+    samples: Sequence[float],
+    unit: str,
+    *,
+    stencil: int | None = None,
+    grid: int = 0,
+    detail: str = "",
+    bar: float | None = None,
+    at_least: bool = False,
+) -> Row:
+    lower, figure, upper = np.quantile(samples, [0.25, 0.5, 0.75]).tolist()
+    return {
+        "name": name,
+        "stencil": stencil,
+        "grid": f"{grid} x {grid}" if grid else "",
+        "detail": detail,
+        "figure": figure,
+        "unit": unit,
+        "repeats": len(samples),
+        "lower_quartile": lower,
+        "upper_quartile": upper,
+        "bar": bar,
+        "bar_is": "" if bar is None else "at least" if at_least else "at most",
+        "met": None if bar is None else figure >= bar if at_least else figure <= bar,
+    }
+
+
+def solve_rows(effort: Effort, scale: float, say: Callable[[str], None]) -> list[Row]:
+    """CPU time per burned cell by stencil and landscape size, and its growth from the smallest to the largest."""
+    lands = {size: random_landscape(size, size) for size, _, _ in effort.sizes}
+    rows, growth = [], []
+    small, large = effort.sizes[0][0], effort.sizes[-1][0]
+    for stencil in STENCILS:
+        say(f"whole fires, {stencil} neighbors")
+        cases = {
+            size: _tuned(make_case(lands[size], stencil, fires, size), cells) for size, cells, fires in effort.sizes
+        }
+        burned = {size: burn(case) for size, case in cases.items()}
+        per_cell: dict[int, list[float]] = {size: [] for size in cases}
+        for _ in range(effort.repeats):  # sizes in turn, so that whatever slows the machine slows them all
+            for size, case in cases.items():
+                per_cell[size].append(_cpu_ns(partial(burn, case)) / int(burned[size].sum()))
+        for size, fires in burned.items():
+            detail = f"{len(fires)} fires of {fires.mean():,.0f} cells"
+            bar = CELL_BARS_NS[stencil] * scale if size == 200 else None
+            rows.append(
+                _figure("burned cell", per_cell[size], "ns", stencil=stencil, grid=size, detail=detail, bar=bar)
+            )
+        ratios = [b / a for a, b in zip(per_cell[small], per_cell[large], strict=True)]
+        detail = f"of ns per burned cell from {small} x {small}"
+        bar = 1.5 if large == 1000 else None
+        growth.append(_figure("growth", ratios, "times", stencil=stencil, grid=large, detail=detail, bar=bar))
+    return rows + growth
+
+
+def neighbor_graph(world: World) -> Any:
+    """The open edges of a world's cells, padding left out, as a sparse matrix of minutes (C, C)."""
+    from scipy.sparse import coo_array
+
+    padded = np.arange(len(world.value)).reshape(-1, world.width)
+    cells = padded[PAD:-PAD, PAD:-PAD].ravel()
+    number = np.full(len(world.value), -1, np.int32)
+    number[cells] = np.arange(len(cells))
+    starts, ends, minutes = [], [], []
+    for k, offset in enumerate(world.offset):
+        leaving = cells[(world.open_dirs[0, cells] >> k) & 1 == 1]
+        starts.append(number[leaving])
+        ends.append(number[leaving + offset])
+        minutes.append(world.minutes[0, leaving, k].astype(np.float64))
+    edges = np.concatenate(minutes), (np.concatenate(starts), np.concatenate(ends))
+    return coo_array(edges, shape=(len(cells), len(cells))).tocsr()
+
+
+def dijkstra_rows(effort: Effort, say: Callable[[str], None]) -> tuple[list[Row], float]:
+    """One fire that burns all it can reach beside scipy's shortest paths on the same 8-neighbor graph.
+
+    Returns the rows and scipy's ns per node at 200 x 200. Stops if the two do not give the same arrival times.
+    """
+    from scipy.sparse.csgraph import dijkstra
+
+    rows, par = [], 0.0
+    for size in (200, effort.sizes[-1][0]):
+        say(f"scipy's dijkstra, {size} x {size}")
+        land = random_landscape(size, size)
+        case = make_case(land, 8, 1, size)
+        graph = neighbor_graph(case.world)
+        ignition = int(case.fires.ignition[0])
+        source = (ignition // case.world.width - PAD) * size + ignition % case.world.width - PAD
+        check_same_times(case, dijkstra(graph, indices=source))
+        theirs, ours, ratios = [], [], []
+        for _ in range(max(2, effort.repeats // (1 if size == 200 else 3))):
+            theirs.append(_cpu_ns(partial(dijkstra, graph, indices=source)) / size**2)
+            ours.append(_cpu_ns(partial(burn, case)) / size**2)
+            ratios.append(theirs[-1] / ours[-1])
+        what = f"{graph.nnz:,} edges, one source"
+        rows += [
+            _figure("scipy dijkstra, a node", theirs, "ns", stencil=8, grid=size, detail=what),
+            _figure("endless fire, a node", ours, "ns", stencil=8, grid=size, detail=what),
+            _figure(
+                "scipy dijkstra / endless fire",
+                ratios,
+                "times",
+                stencil=8,
+                grid=size,
+                detail="same arrival times",
+                bar=4.0 if size == 1000 else None,
+                at_least=True,
+            ),
+        ]
+        if size == 200:
+            par = rows[0]["figure"]
+    return rows, par
+
+
+def check_same_times(case: Case, minutes: F8) -> None:
+    """Stop if the first fire of a case does not arrive at the times `minutes` (cells without the padding).
+
+    Raises
+    ------
+    RuntimeError : a figure that compares different answers would be worth nothing
+    """
+    world = case.world
+    scratch = case.scratch[0]
+    arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
+    masks = Masks(world.codes, world.open_dirs)
+    _kernels.solve_fire(world, masks, world.special, case.fires, np.empty(0, np.int64), 0, arrival, parent, scratch)
+    ours = arrival.reshape(-1, world.width)[PAD:-PAD, PAD:-PAD].ravel()
+    same = np.isclose(ours, minutes, rtol=1e-4, atol=0.0)
+    if not same.all():
+        cell = int(np.argmin(same))
+        raise RuntimeError(
+            f"bench: {int((~same).sum())} of {len(ours)} arrival times differ from scipy's, first at cell {cell}: "
+            f"{ours[cell]} and {minutes[cell]} min"
+        )
+
+
+class Demo(NamedTuple):
+    """The demo without a buffer, and a bank of fires of one length on it."""
+
+    landscape: Landscape
+    fires: Fires
+    fields: Fields
+    burned: float  # cells in the mean
+
+
+def _demo(cells: int) -> Demo:
+    landscape, season = Landscape.demo(50, 50, 0), fire_season()
+    fields = Fields(landscape, season)
+
+    def bank(minutes: float) -> Fires:
+        return Fires.draw(landscape, BANK, 0, weather=season, duration_min=minutes)
+
+    def mean_burned(minutes: float) -> float:
+        return float(spread(landscape, bank(minutes), workers=1, fields=fields).burned_cells.mean())
+
+    duration = duration_that_burns(cells, mean_burned)
+    return Demo(landscape, bank(duration), fields, mean_burned(duration))
+
+
+def most_burned(ensemble: Ensemble, which: I8, breaks: int) -> I8:
+    """Breaks one after the other on the treatable cell that most of the fires `which` burn by then: flat cells."""
+    ensemble.reset(0, which)
+    left, placed = ensemble.landscape.treatable.ravel().copy(), []
+    for _ in range(breaks):
+        placed.append(int(np.where(left, ensemble.planes()[0, 0].ravel(), -1.0).argmax()))
+        left[placed[-1]] = False
+        ensemble.treat(np.array(placed[-1:]))
+    return np.array(placed)
+
+
+def repair_rows(demo: Demo, effort: Effort, scale: float) -> list[Row]:
+    """Bringing an episode up to date after one break, random or on the most-burned cell, and solving it whole."""
+    ensemble = Ensemble(demo.landscape, demo.fires, fires_per_episode=FIRES, fields=demo.fields)
+    treatable = np.flatnonzero(demo.landscape.treatable)
+    where = f"{FIRES} fires of {demo.burned:,.0f} cells"
+    took: dict[str, list[float]] = {"random": [], "most-burned": []}
+    whole, gains, per_solve = [], [], []
+
+    def treat(cell: int) -> None:
+        ensemble.treat(np.array([cell]))
+        ensemble.losses()
+
+    for plan in range(effort.plans):
+        rng = np.random.default_rng(plan)
+        which = rng.choice(BANK, FIRES, replace=False)
+        chosen = {
+            "random": rng.choice(treatable, BREAKS, replace=False),
+            "most-burned": most_burned(ensemble, which, BREAKS),
+        }
+        for kind, cells in chosen.items():
+            ensemble.reset(0, which)  # planes are not kept up to date until they are asked for again
+            took[kind] += [_cpu_ns(partial(treat, cell)) / 1e3 for cell in cells.tolist()]
+        fires = demo.fires.take(which)
+        solve = partial(spread, demo.landscape, fires, workers=1, fields=demo.fields)
+        whole.append(float(np.median([_cpu_ns(solve) for _ in range(effort.repeats)])) / 1e3)
+        ensemble.reset(0, which)
+        gains.append(_cpu_ns(ensemble.gains) / 1e6)
+        per_solve.append(gains[-1] * 1e3 / whole[-1])
+    rows = [
+        _figure(
+            f"repair, {kind} break",
+            samples,
+            "us",
+            stencil=16,
+            grid=50,
+            detail=where,
+            bar=REPAIR_BARS_US[kind] * scale,
+        )
+        for kind, samples in took.items()
+    ]
+    return [
+        *rows,
+        _figure("solve anew", whole, "us", stencil=16, grid=50, detail=where),
+        _figure(f"gains of {len(treatable)} units", gains, "ms", stencil=16, grid=50, detail=where, bar=150.0 * scale),
+        _figure("gains / solve anew", per_solve, "times", stencil=16, grid=50, detail=where),
+    ]
+
+
+def step_rows(demo: Demo, effort: Effort, scale: float) -> list[Row]:
+    """A step of the environment with its observation, by random allowed units."""
+    duration = float(demo.fires.duration_min[0])
+    env = FireEnv(demo.landscape, num_simulations=FIRES, max_duration=duration, budget=BREAKS, bank_size=BANK)
+    rng, took = np.random.default_rng(0), list[float]()
+    _, info = env.reset(seed=0)
+    ended = False
+    for _ in range(effort.steps):
+        if ended:
+            _, info = env.reset()
+        action = rng.choice(np.flatnonzero(info["action_mask"]))
+        began = time.thread_time_ns()
+        _, _, ended, _, info = env.step(action)
+        took.append((time.thread_time_ns() - began) / 1e6)
+    env.close()
+    detail = f"{FIRES} fires of {demo.burned:,.0f} cells"
+    return [_figure("FireEnv.step", took, "ms", stencil=16, grid=50, detail=detail, bar=1.0 * scale)]
+
+
+def throughput(cases: Sequence[Case], threads: int, seconds: float) -> float:
+    """Fires per second of wall time: the cases in turn for at least so long."""
+    fires, began, turn = 0, time.perf_counter(), cycle(cases)
+    while (took := time.perf_counter() - began) < seconds:
+        case = next(turn)
+        burn(case, threads)
+        fires += len(case.fires.ignition)
+    return fires / took
+
+
+class Burner:
+    """What a process owns that burns fires beside others: worlds of its own, and a barrier they all start at.
+
+    Parameters
+    ----------
+    lists : cells a side, fires and minutes of each flat list of fires
+    """
+
+    def __init__(self, lists: Sequence[tuple[int, int, float]], barrier: Any) -> None:
+        self._barrier = barrier
+        self._cases = []
+        for size, fires, minutes in lists:
+            case = make_case(random_landscape(size, size), 16, fires, size)
+            parts = np.array_split(case.fires.ignition, 8)  # short pieces, so that all end together
+            self._cases.append([case._replace(fires=_burning(np.ascontiguousarray(part), minutes)) for part in parts])
+            burn(self._cases[-1][0])
+
+    def throughput(self, which: int, seconds: float) -> float:
+        """Fires per second of this process alone on one of the lists, beginning when all processes are ready."""
+        self._barrier.wait(timeout=60)
+        return throughput(self._cases[which], 1, seconds)
+
+
+def worker_rows(effort: Effort, workers: int, say: Callable[[str], None]) -> list[Row]:
+    """Fires per second of flat lists by threads, and two threads beside two processes that share nothing.
+
+    By the clock on the wall, since that is what is shared; other work on the machine spoils these figures.
+    """
+    rows: list[Row] = []
+    cases = [
+        _tuned(make_case(random_landscape(size, size), 16, fires, size, workers), cells)
+        for size, cells, fires in effort.flat_lists
+    ]
+    details = [f"{len(case.fires.ignition)} fires of {burn(case).mean():,.0f} cells, wall time" for case in cases]
+    repeats = min(5, effort.repeats)
+    thread_counts = sorted({*(2**i for i in range(workers.bit_length())), workers})
+    say(f"fires on {', '.join(map(str, thread_counts))} threads")
+    for (size, _, _), case, detail in zip(effort.flat_lists, cases, details, strict=True):
+        rates = [[throughput([case], threads, effort.seconds) for threads in thread_counts] for _ in range(repeats)]
+        for threads, samples in zip(thread_counts, zip(*rates, strict=True), strict=True):
+            name = f"fires on {threads} thread{'s' * (threads > 1)}"
+            rows.append(_figure(name, samples, "per s", stencil=16, grid=size, detail=detail))
+    if workers < 2:
+        return rows
+    say("2 threads beside 2 processes")
+    barrier = multiprocessing.get_context("spawn").Barrier(2)
+    lists = [
+        (size, fires, float(case.fires.duration_min[0]))
+        for (size, _, fires), case in zip(effort.flat_lists, cases, strict=True)
+    ]
+    processes = parallel.Workers(Burner, [(lists, barrier)] * 2)
+    try:
+        processes.call("throughput", [(0, 0.01)] * 2)  # both are there, and have loaded what they need
+        for i, (size, _, _) in enumerate(effort.flat_lists):
+            ratios = []
+            for _ in range(repeats):  # one after the other, so that whatever slows the machine slows both
+                shared = throughput([cases[i]], 2, effort.seconds)
+                ratios.append(shared / sum(processes.call("throughput", [(i, effort.seconds)] * 2)))
+            name = "2 threads / 2 processes"
+            rows.append(
+                _figure(name, ratios, "times", stencil=16, grid=size, detail=details[i], bar=0.95, at_least=True)
+            )
+    finally:
+        processes.close()
+    return rows
+
+
+TIMED = "import time; {before}; began = time.process_time(); {timed}; print(time.process_time() - began)"
+
+
+def _cpu_s_of_python(before: str, timed: str, **environment: str) -> float:
+    """CPU seconds of a statement in a new Python, after another one."""
+    ran = subprocess.run(
+        [sys.executable, "-c", TIMED.format(before=before, timed=timed)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    if ran.returncode:
+        raise RuntimeError(f"bench: {timed} failed in a new Python: {ran.stderr.strip().splitlines()[-1:]}")
+    return float(ran.stdout)
+
+
+def start_rows(effort: Effort, say: Callable[[str], None]) -> list[Row]:
+    """What a first run and every later one wait for: compiling the kernels (not with `QUICK`), and the import."""
+    rows = []
+    if effort is not QUICK:
+        say("compiling into an empty cache")
+        with tempfile.TemporaryDirectory() as folder:
+            before, timed = "from fuelbreak.spread import warm_up", "warm_up()"
+            cold = _cpu_s_of_python(before, timed, NUMBA_CACHE_DIR=folder)
+        what = "solve, repair, planes, gains; constant weather"
+        rows.append(_figure("compile, empty cache", [cold], "s", stencil=16, detail=what, bar=25.0))
+    say("import")
+    warm = [_cpu_s_of_python("pass", "import fuelbreak") for _ in range(min(5, effort.repeats))]
+    return [*rows, _figure("import fuelbreak", warm, "s", detail="CPU time, files read before", bar=1.0)]
+
+
+def machine_facts() -> dict[str, Any]:
+    """What figures of speed depend on."""
+    import scipy
+
+    return {
+        "processor": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "cores_usable": parallel.available_cores(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "scipy": scipy.__version__,
+    }
+
+
+def spread_speed(effort: Effort, say: Say) -> dict[str, Any]:
+    """Speed of solve, repair, gains and steps on this machine: `machine`, `workers`, `bar_scale` and `rows` of `Row`.
+
+    CPU time of one thread, medians over repeats, except where a row's detail says wall time. Bars in ns, us and ms are
+    scaled by what scipy's dijkstra takes here over what it took where they were set.
+    """
+    workers = parallel.available_cores()
+    for i, stencil in enumerate(STENCILS):
+        say("prepare", i / len(STENCILS), f"{COMPILING}, {stencil} neighbors")
+        if stencil == 16:
+            warm_up()
+        burn(make_case(random_landscape(20, 0), stencil, 2, 0))
+    say("prepare", 1.0, "")
+    parts, done = 11, count()
+
+    def tell(message: str) -> None:
+        say("measure", min(next(done) / parts, 1.0), message)
+
+    compared, par_ns = dijkstra_rows(effort, tell)
+    scale = par_ns / PAR_NS
+    rows = solve_rows(effort, scale, tell) + compared
+    for cells in (335, 670):
+        tell(f"repair, gains and steps, fires of {cells} cells")
+        demo = _demo(cells)
+        rows += repair_rows(demo, effort, scale) + step_rows(demo, effort, scale)
+    rows += worker_rows(effort, workers, tell) + start_rows(effort, tell)
+    say("measure", 1.0, "")
+    return {"machine": machine_facts(), "workers": workers, "bar_scale": scale, "rows": rows}
+
+
+def speed_lines(facts: dict[str, Any]) -> list[str]:
+    """The table of `spread_speed`, a row per figure."""
+    versions = ", ".join(f"{name} {facts['machine'][name]}" for name in ("python", "numba", "numpy", "scipy"))
+    lines = [
+        f"{facts['machine']['cores_usable']} cores, {versions}; medians of CPU time unless it says wall time; bars in "
+        f"ns, us and ms times {facts['bar_scale']:.2f}, scipy's speed here over the speed where they were set",
+        f"{'figure':<31}{'neighbors':>10}  {'cells':<13}{'value':>10} {'unit':<6}{'bar':>17} {'met':<4} detail",
+    ]
+    for row in facts["rows"]:
+        bar = "" if row["bar"] is None else f"{row['bar_is']} {row['bar']:.4g}"
+        met = "" if row["met"] is None else "yes" if row["met"] else "no"
+        value = f"{row['figure']:,.0f}" if row["figure"] >= 1000 else f"{row['figure']:.3g}"
+        lines.append(
+            f"{row['name']:<31}{row['stencil'] or '':>10}  {row['grid']:<13}{value:>10} {row['unit']:<6}"
+            f"{bar:>17} {met:<4} {row['detail']}".rstrip()
+        )
+    return lines

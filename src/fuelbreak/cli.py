@@ -22,6 +22,7 @@ from fuelbreak import train as training
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import evaluate as judge
 from fuelbreak.formats import (
+    atomic_path,
     check_output_folder,
     crs_name,
     read_break_raster,
@@ -751,6 +752,30 @@ def bench_parallel(
             f"{row['efficiency']:>12.0%}{row['busy_share']:>12.0%}{row['peak_memory_mb']:>9.0f}"
         )
     print(f"plot and figures: {folder}")
+
+
+@bench_app.command("spread")
+def bench_spread(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="a few seconds: rough figures, and no cold compilation")
+    ] = False,
+    workers: WorkersOption = None,
+    to: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="file for all figures; none is written without")
+    ] = None,
+) -> None:
+    """Measure the kernels of fire spread on this machine, against scipy's shortest paths and against set bars."""
+    parallel.use_at_most(workers)
+    if to is not None:
+        if to.is_dir():
+            raise InputError(f"--json: {to} is a folder; name a file in it")
+        check_output_folder(to.parent)
+    with _progress() as say:
+        facts = bench.spread_speed(bench.QUICK if quick else bench.FULL, say)
+    if to is not None:
+        with atomic_path(to) as temporary:
+            temporary.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    print("\n".join(bench.speed_lines(facts)))
 
 
 @app.command("version")

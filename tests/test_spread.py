@@ -616,7 +616,7 @@ def test_many_fires_of_one_weather_share_its_fields_of_the_whole_map(monkeypatch
     land = Landscape.demo(60, 70, 4)
     fires = Fires.draw(land, 40, 1, weather=fire_season()[:3], duration_min=240.0)
     whole = spread(land, fires)
-    small = Fields(land, fires.weather, keep_bytes=500_000)
+    small = Fields(land, fires.weather, keep_bytes=800_000)
     assert not small.fits_whole
     for usual, all_of_it in ((20_000, True), (1, False)):
         monkeypatch.setattr(sys.modules["fuelbreak.spread"], "USUAL_WINDOW", usual)

@@ -35,7 +35,7 @@ from fuelbreak.formats import (
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
 from fuelbreak.scenarios import Fires, Weather, fire_season
 from fuelbreak.simulate import Simulate
-from fuelbreak.spread import settle_buffer, spread, warm_up
+from fuelbreak.spread import range_warning, settle_buffer, spread, warm_up, warm_up_whole_fires
 from fuelbreak.train import Say, TrainConfig
 
 DEMO = "demo"
@@ -342,6 +342,8 @@ def plan(
                 )
             elif name != "agent":
                 plans[name] = planners.planner(name)(land, fires, budget, seed=seed)
+        say("judge", 0.0, f"the judge's kernels (32 neighbors); {COMPILING}")
+        warm_up_whole_fires(32)
         say("judge", 0.0, f"on {heldout} held-out fires")
         judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
         scores = judge({method: plans[method], **plans}, land, judging)
@@ -461,7 +463,11 @@ def evaluate(
         )
         print(f"note: judged as {plans[0]} was made: {said}; options change it", file=sys.stderr)
     fires = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
-    scores = judge(chosen, land, fires)
+    with _progress() as say:
+        say("judge", 0.0, f"the judge's kernels (32 neighbors); {COMPILING}")
+        warm_up_whole_fires(32)
+        say("judge", 0.5, f"on {heldout} held-out fires")
+        scores = judge(chosen, land, fires)
     if as_json:
         print(json.dumps(report.score_facts(scores)))
         return
@@ -521,6 +527,7 @@ def simulate(
     wind_speed: WindSpeed = 25.0,
     wind_from: WindFrom = 225.0,
     dead_1h: Dead1h = 5.0,
+    stencil: Annotated[int, typer.Option(help="neighbors of a cell: 8 (rough), 16 or 32 (most accurate)")] = 16,
     out: Annotated[Path | None, typer.Option(help="folder for burn_probability.tif; none is written without")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
@@ -536,8 +543,8 @@ def simulate(
     _tell(land, landscape, duration)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
-        warm_up()
-        simulation = Simulate(land, weathers, seed)
+        simulation = Simulate(land, weathers, seed, stencil=stencil)
+        warm_up_whole_fires(stencil)
         simulation.set_parallel_simulations(True)
         say("burn", 0.0, f"{n} fires on {simulation.workers} threads")
         began = time.perf_counter()
@@ -551,6 +558,7 @@ def simulate(
         "median_area_ha": float(np.median(area)),
         "largest_area_ha": float(area.max()),
         "reached_edge_share": result.reached_edge_share,
+        "range_warning": range_warning(result.too_long_share, stencil),
         "seconds": seconds,
         "fires_per_second": n / seconds,
     }
@@ -573,6 +581,8 @@ def simulate(
         f"{summary['median_area_ha']:,.1f} ha, largest {summary['largest_area_ha']:,.1f} ha; "
         f"{result.reached_edge_share:.0%} of those in the area of interest reached the map's edge"
     )
+    if summary["range_warning"] is not None:
+        print(summary["range_warning"])
     print(f"{n / seconds:,.0f} fires per second on {simulation.workers} thread{'s' * (simulation.workers > 1)}")
 
 

@@ -27,6 +27,7 @@ class Simulate:
         them, so that maps have the shape of the buffered grid, `self.landscape.shape`
     weather : one Weather, or a bank of equally likely ones; `fire_season()` if None
     seed : of the fires; run k of `run_many_simulations` starts the same fires every time it is called
+    stencil : neighbors of a cell: 8 (rough and fast), 16, 32 (most accurate)
     """
 
     def __init__(
@@ -34,13 +35,17 @@ class Simulate:
         landscape: Landscape | None = None,
         weather: Weather | Sequence[Weather] | None = None,
         seed: int = 0,
+        *,
+        stencil: int = 16,
     ) -> None:
         bank = fire_season() if weather is None else weather
         self.weather: tuple[Weather, ...] = (bank,) if isinstance(bank, Weather) else tuple(bank)
         self.landscape = demo_landscape(weathers=self.weather) if landscape is None else landscape
         self.seed = seed
         self._workers = 1
-        self._fields = Fields(self.landscape, self.weather)
+        self._fields = Fields(self.landscape, self.weather, stencil=stencil)
+        if self._fields.fits_whole:
+            self._fields.world()  # now, so that every run takes as long as the next
 
     @property
     def workers(self) -> int:

@@ -924,10 +924,10 @@ def warm_up() -> None:
     ensemble.gains()
 
 
-def warm_up_judge() -> None:
-    """The same for what `evaluate` burns: whole fires with 32 neighbors."""
+def warm_up_whole_fires(stencil: int) -> None:
+    """The same for `spread` alone, with any number of neighbors; 32 are what `evaluate` burns."""
     landscape = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
-    spread(landscape, Fires(ignitions=[(0, 0)], weather=Weather(), duration_min=30.0), stencil=32, workers=1)
+    spread(landscape, Fires(ignitions=[(0, 0)], weather=Weather(), duration_min=30.0), stencil=stencil, workers=1)
 
 
 class Gains(NamedTuple):

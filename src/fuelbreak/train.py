@@ -30,7 +30,7 @@ from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import Fields, settle_buffer, spread, warm_up, warm_up_judge
+from fuelbreak.spread import Fields, settle_buffer, spread, warm_up, warm_up_whole_fires
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN
@@ -494,7 +494,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         landscape, config.heldout_simulations, config.seed, purpose="heldout", weather=weathers, duration_min=duration
     )
     say("judge", 0.0, "the judge's fire kernels (32 neighbors), compiled once for this machine and version")
-    warm_up_judge()
+    warm_up_whole_fires(32)
     scores = evaluate({"agent": plan, **plans}, landscape, heldout)
     return TrainResult(
         folder,

@@ -742,7 +742,7 @@ def run_buckets(
             end_of_period = boundary_min(period, len(series), fire.period_min)
         better, late, waits = np.uint64(0), np.uint64(0), np.uint64(0)
         for k in range(directions):
-            known = arrival[cell + offset[k]]
+            known = arrival[np.uint64(cell + offset[k])]
             new = time + world.minutes[weather, cell, k]
             better |= np.uint64(new <= known) << np.uint64(k)
             if series is not None:
@@ -957,7 +957,7 @@ def repair_one(
         here: Int = np.int64(lost[i])
         children: Int = np.uint64(0)
         for k in range(directions):
-            children |= np.uint64(parent[here + offset[k]] == k) << np.uint64(k)
+            children |= np.uint64(parent[np.uint64(here + offset[k])] == k) << np.uint64(k)
         while children != 0:
             k = lowest_bit(children)
             children &= children - np.uint64(1)
@@ -992,7 +992,7 @@ def repair_one(
         best_k = np.int64(-1)
         burned: Int = np.uint64(0)
         for k in range(directions):
-            burned |= np.uint64(parent[here - offset[k]] >= 0) << np.uint64(k)
+            burned |= np.uint64(parent[np.uint64(here - offset[k])] >= 0) << np.uint64(k)
         while burned != 0:
             k = lowest_bit(burned)
             burned &= burned - np.uint64(1)
@@ -1076,14 +1076,14 @@ def burn_statistics(
         total = 0.0
         met = np.uint8(0)
         for i in range(n):
-            cell = np.int64(scratch.touched[i])
+            cell = np.uint64(scratch.touched[i])
             scratch.arrival[cell] = np.inf
             scratch.parent[cell] = UNBURNED
             total += world.value[cell]
             met |= world.marks[cell]
         if met & RIM == 0:
             for i in range(n):
-                counts[scratch.touched[i]] += weight[s]
+                counts[np.uint64(scratch.touched[i])] += weight[s]
         burned[s] = n
         loss[s] = total
         marks_met[s] = met
@@ -1221,10 +1221,11 @@ def may_touch(
         column = cell % width
         if column + reach < left or column - reach > right:
             continue
+        low = start
         for row in range(-reach, reach + 1):
             first = cell + row * width - reach
-            low, high = start, stop  # the first burned cell that is not before `first`
-            while low < high:
+            high = stop if row == -reach else min(stop, low + width)  # a row holds no more
+            while low < high:  # for the first burned cell that is not before `first`
                 middle = (low + high) >> 1
                 if cells[middle] < first:
                     low = middle + 1
@@ -1245,19 +1246,40 @@ def may_touch(
 
 
 @inner
-def load(states: States, e: Int, s: Int, scratch: Scratch) -> None:
-    """Lay a fire's burned cells out on the scratch grid."""
-    for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
-        scratch.arrival[states.cell[i]] = states.arrival[i]
-        scratch.parent[states.cell[i]] = states.parent[i]
+def load(states: States, e: Int, s: Int, arrival: F4, parent: I1) -> None:
+    """Lay a fire's burned cells out on a grid."""
+    start, stop = states.start[e, s], states.start[e, s] + states.length[e, s]
+    cells, times, parents = states.cell[start:stop], states.arrival[start:stop], states.parent[start:stop]
+    for i in range(len(cells)):
+        cell = np.uint64(cells[i])  # unsigned: no index from the end to be looked out for
+        arrival[cell] = times[i]
+        parent[cell] = parents[i]
 
 
 @inner
 def wipe(cells: I4, n: Int, arrival: F4, parent: I1) -> None:
     """Clear n listed cells of a grid."""
     for i in range(n):
-        arrival[cells[i]] = np.inf
-        parent[cells[i]] = UNBURNED
+        cell = np.uint64(cells[i])
+        arrival[cell] = np.inf
+        parent[cell] = UNBURNED
+
+
+@inner
+def thin_out(states: States, e: Int, s: Int, arrival: F4, parent: I1) -> None:
+    """Keep of a fire's burned cells those that still burn on a grid, as they burn there, and clear the grid."""
+    start, stop = states.start[e, s], states.start[e, s] + states.length[e, s]
+    cells, times, parents = states.cell[start:stop], states.arrival[start:stop], states.parent[start:stop]
+    kept = np.uint64(0)
+    for i in range(len(cells)):
+        cell = np.uint64(cells[i])
+        cells[kept] = cells[i]  # written over by the next one if it burns no more
+        times[kept] = arrival[cell]
+        parents[kept] = parent[cell]
+        kept += np.uint64(parent[cell] >= 0)
+        arrival[cell] = np.inf
+        parent[cell] = UNBURNED
+    states.length[e, s] = kept
 
 
 @kernel
@@ -1303,7 +1325,7 @@ def repair_states(
             special_here = masks_of(special, e)
             if not may_touch(world, open_dirs[e], special_here, fire, series, states, e, s, treated[e]):
                 continue
-            load(states, e, s, scratch)
+            load(states, e, s, scratch.arrival, scratch.parent)
             own, own_special = own_masks(
                 world,
                 Masks(codes[e], open_dirs[e]),
@@ -1320,38 +1342,30 @@ def repair_states(
             )
             loss[e, s] -= avoided
             settled[e, s] += resolved
-            start = states.start[e, s]
-            if n_touched > 0 or resolved > 0:
-                if with_planes[e]:
-                    add_planes(world, fire.duration_min, states, e, s, -weight[e, s], planes[e, part], scratch)
-                kept = 0
-                if special is None and not anew:  # nothing burns that had not: the list only thins out
-                    for i in range(start, start + states.length[e, s]):
-                        cell = states.cell[i]
-                        if scratch.parent[cell] >= 0:
-                            states.cell[start + kept] = cell
-                            states.arrival[start + kept] = scratch.arrival[cell]
-                            states.parent[start + kept] = scratch.parent[cell]
-                            kept += 1
-                else:
-                    lowest, highest = states.cell[start], states.cell[start + states.length[e, s] - 1]
-                    for i in range(n_touched):
-                        lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
-                    kept = store(
-                        lowest,
-                        highest,
-                        world.width,
-                        scratch.arrival,
-                        scratch.parent,
-                        states.cell[start:],
-                        states.arrival[start:],
-                        states.parent[start:],
-                        states.columns[e, s],
-                    )
-                states.length[e, s] = kept
-                if with_planes[e]:
-                    add_planes(world, fire.duration_min, states, e, s, weight[e, s], planes[e, part], scratch)
-            wipe(states.cell[start:], np.int64(states.length[e, s]), scratch.arrival, scratch.parent)
+            changed = n_touched > 0 or resolved > 0
+            if changed and with_planes[e]:
+                add_planes(world, fire.duration_min, states, e, s, -weight[e, s], planes[e, part], scratch)
+            if special is None and not anew:
+                thin_out(states, e, s, scratch.arrival, scratch.parent)
+            else:
+                start = states.start[e, s]
+                lowest, highest = states.cell[start], states.cell[start + states.length[e, s] - 1]
+                for i in range(n_touched):
+                    lowest, highest = min(lowest, scratch.touched[i]), max(highest, scratch.touched[i])
+                states.length[e, s] = store(
+                    lowest,
+                    highest,
+                    world.width,
+                    scratch.arrival,
+                    scratch.parent,
+                    states.cell[start:],
+                    states.arrival[start:],
+                    states.parent[start:],
+                    states.columns[e, s],
+                )
+                wipe(states.cell[start:], np.int64(states.length[e, s]), scratch.arrival, scratch.parent)
+            if changed and with_planes[e]:
+                add_planes(world, fire.duration_min, states, e, s, weight[e, s], planes[e, part], scratch)
 
 
 @inner
@@ -1453,7 +1467,7 @@ def gain_sums(
         any_flank = bool(pattern < 0 or units.shape[1] > 1)
         sum_downstream(world, states, e, s, scratch)
         n_marked = mark_crossed(world, own.codes[max(pattern, 0)], states, e, s, any_flank, scratch)
-        load(states, e, s, scratch)
+        load(states, e, s, scratch.arrival, scratch.parent)
         for u in range(len(units)):
             met = False
             through = 0.0
@@ -1495,7 +1509,7 @@ def gain_sums(
             settled[0] += resolved
             if anew or special is not None:
                 wipe(scratch.touched, n_touched, scratch.arrival, scratch.parent)
-                load(states, e, s, scratch)
+                load(states, e, s, scratch.arrival, scratch.parent)
             else:
                 wipe(scratch.touched[n_lost:], n_touched - n_lost, scratch.arrival, scratch.parent)
                 for i in range(n_lost):

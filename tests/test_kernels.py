@@ -445,3 +445,19 @@ def test_equal_hours_are_constant_weather_and_later_hours_may_be_faster_or_stop_
     np.testing.assert_array_equal(waited[:7], [0, 1, 2, 3, 4, 5, 11.5])  # half a cell is left when spread sets in again
     hurried = case.unpadded(fresh(case, 2)[0])[0]
     np.testing.assert_array_equal(hurried[5:9], [5, 5.625, 5.875, 6.125])
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_an_edge_shut_in_one_hour_sets_out_when_it_opens(stencil):
+    """Past a corner: both cells beside it spread in the second hour only, so the way between them is shut till then."""
+    field = np.zeros((2, 2, 2, 3), np.float32)
+    field[..., 0] = 1.0
+    field[0, [0, 1], [1, 0], 0] = np.inf
+    world = build_world(list(field), np.ones((2, 2)), np.zeros((2, 2), np.uint8), stencil=stencil)
+    burning = _kernels.Burning(
+        np.array([PAD * world.width + PAD], np.int32), np.zeros(1, np.int32), np.full(1, 30, np.float32),
+        np.zeros(1, np.int32), np.array([[0, 0, 1, 1]], np.int32), np.float32(2.5), None, None,
+    )  # fmt: skip
+    case = Case(world, burning, field, None, (2, 2), stencil)
+    expected = [[0, 6], [6, 5 + np.float32(np.sqrt(2))]]
+    np.testing.assert_array_equal(case.unpadded(fresh(case)[0]), np.array(expected, np.float32))

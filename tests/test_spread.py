@@ -466,6 +466,14 @@ def test_burning_in_windows_gives_the_same_bits_as_the_whole_map(stencil, monkey
     np.testing.assert_array_equal(windows.burn_probability(), whole.burn_probability())
     for i in range(0, 40, 7):
         np.testing.assert_array_equal(windows.arrival_min(i), whole.arrival_min(i))
+    if stencil == 16:
+
+        def hold(flame_m):
+            return np.exp(-flame_m)
+
+        may_fail = [spread(land, fires, plan, hold=hold, fields=fields).loss for fields in (small, None)]
+        np.testing.assert_array_equal(*may_fail)
+        assert (may_fail[0] > whole.loss).any()
 
 
 def test_fields_are_kept_while_they_fit_and_made_again_with_the_same_bits(land, fires):

@@ -511,20 +511,21 @@ def _burning(fires: Fires, window: Window, index: dict[int, int] | None = None, 
 def _with_holding(
     burning: Burning,
     landscape: Landscape,
+    window: Window,
     fires: Fires,
     cells: I8,
     rule: HoldRule | None,
     seed: int,
-    padded: I8,
-    n: int,
 ) -> Burning:
-    """The fires with the bits that say which firebreaks on flat `cells` hold; `padded` are their places among n."""
+    """The fires with the bits that say which firebreaks on flat `cells` of a window hold."""
     if rule is None:
         return burning
+    part = landscape if window == (0, 0, *landscape.shape) else _part(landscape, window)
+    row, col = np.divmod(cells, landscape.shape[1])
+    here = (row - window[0]) * window[3] + col - window[1]
     chances = np.empty((len(fires.weather), len(cells)))
-    for i, weather in enumerate(fires.weather):
-        flame_m = fire_behavior(landscape, weather).flame_length_m.ravel()[cells]
-        chances[i] = _chances(rule, flame_m)
+    for i in np.unique(fires.weather_index).tolist():
+        chances[i] = _chances(rule, fire_behavior(part, fires.weather[i]).flame_length_m.ravel()[here])
     bits = np.zeros((len(fires), -(-len(cells) // 8)), np.uint8)
     for first in range(0, len(fires), 256):
         some = np.arange(first, min(first + 256, len(fires)))
@@ -532,8 +533,8 @@ def _with_holding(
         # Of a series the day's strongest fire counts: a break is not known to be met at a calm hour.
         chance = chances[weather_index] if weather_index.ndim == 1 else chances[weather_index].min(axis=1)
         bits[some] = np.packbits(holding(fires.take(some), cells, chance, seed), axis=1, bitorder="little")
-    place = np.zeros(n, np.int32)
-    place[padded] = np.arange(len(cells))
+    place = np.zeros((window[2] + 2 * PAD) * (window[3] + 2 * PAD), np.int32)
+    place[_padded_cell(here, window[3])] = np.arange(len(cells))
     return burning._replace(holds=bits, place=place)
 
 
@@ -781,7 +782,7 @@ def _scene(setting: _Setting, which: I8, window: Window, workers: int) -> _Scene
     padded = _padded_cell((row - window[0]) * window[3] + col - window[1], window[3])
     if len(cells) and plan is not None and plan.kind == "firebreak" and setting.hold is not None:
         held = fires.take(which), cells, setting.hold, setting.hold_seed
-        burning = _with_holding(burning, fields.landscape, *held, padded, len(world.value))
+        burning = _with_holding(burning, fields.landscape, window, *held)
     masks, special = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
     return _Scene(window, world, masks, special, padded, burning)
 
@@ -992,12 +993,11 @@ class Ensemble:
         self._bank_fires = _with_holding(
             _burning(fires, fields.whole_window),
             landscape,
+            fields.whole_window,
             fires,
             treatable,
             hold,
             hold_seed,
-            _padded_cell(treatable, landscape.shape[1]),
-            cells,
         )
         self._solved = 0
         shape = (episodes, self.fires_per_episode)

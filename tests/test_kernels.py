@@ -461,3 +461,40 @@ def test_an_edge_shut_in_one_hour_sets_out_when_it_opens(stencil):
     case = Case(world, burning, field, None, (2, 2), stencil)
     expected = [[0, 6], [6, 5 + np.float32(np.sqrt(2))]]
     np.testing.assert_array_equal(case.unpadded(fresh(case)[0]), np.array(expected, np.float32))
+
+
+def test_fire_reaches_fuel_that_is_very_slow_without_counting_the_minutes():
+    """An endless fire into fuel a million times slower: the buckets between are not walked through one by one."""
+    field = np.zeros((1, 6, 40, 3), np.float32)
+    field[..., 0] = 0.5
+    field[:, :, 20:, 0] = 5e5
+    world = build_world(list(field), np.ones((6, 40)), np.zeros((6, 40), np.uint8), bucket_min=[0.001])
+    case = random_case(np.random.default_rng(0), size=(6, 40), weathers=1, duration=np.inf, ignitions=[(2, 3)])
+    arrival, parent = fresh(case, world=world)
+    slowly, its_parent = fresh(case, world=world, patience=1)
+    np.testing.assert_array_equal(arrival, slowly)
+    np.testing.assert_array_equal(parent, its_parent)
+    assert np.isfinite(case.unpadded(arrival)).all()
+    assert case.unpadded(arrival)[2, 39] > 9e6
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_a_unit_that_holds_both_cells_beside_a_corner_shuts_the_way_between_them(stencil):
+    """Neither cell alone is crossed by the fire, nor does it shut anything; both together do."""
+    field = np.full((1, 2, 2, 3), 0, np.float32)
+    field[..., 0] = 1.0
+    field[0, [0, 1], [1, 0], 0] = 100.0
+    world = build_world(list(field), np.full((2, 2), 3.0), np.zeros((2, 2), np.uint8), stencil=stencil)
+    case = random_case(np.random.default_rng(0), stencil, size=(2, 2), weathers=1, duration=5.0, ignitions=[(0, 0)])
+    case.world = world
+    at, states, burning = as_episode(case)
+    assert states.length[0, 0] == 2
+    one, other = case.flat(0, 1), case.flat(1, 0)
+    units = np.array([[one, other], [one, -1], [other, -1]], np.int64)
+    avoided, bound = np.zeros((1, 3)), np.zeros((1, 3))
+    _kernels.gain_sums(
+        world, *at, units, False, np.empty((1, 0), np.int64), burning, states, np.ones((1, 1)), avoided, bound,
+        np.zeros(1, np.int64), np.zeros(1, np.int64), _kernels.make_scratch(world),
+    )  # fmt: skip
+    assert avoided.tolist() == [[3.0, 0.0, 0.0]]
+    assert bound[0, 0] >= 3.0

@@ -677,6 +677,18 @@ def enqueue(heads: I4, link: I4, cell: Int, bucket: Any, current: Any) -> None:
 
 
 @inner
+def earliest(heads: I4, link: I4, arrival: F4) -> Any:
+    """The least time that waits in any bucket."""
+    first = np.float32(np.inf)
+    for slot in range(BUCKETS):
+        cell = heads[slot]
+        while cell >= 0:
+            first = min(first, arrival[cell])
+            cell = link[cell, 0]
+    return first
+
+
+@inner
 def run_buckets(
     world: World,
     masks: Masks,
@@ -703,7 +715,7 @@ def run_buckets(
         weather = series[0]
     g = world.pattern[weather]
     per_bucket = np.float32(1.0) / world.bucket_min[weather]
-    current, pending, pops = np.int64(0), n_seeds, 0
+    current, pending, pops, idle = np.int64(0), n_seeds, 0, 0
     if n_seeds > 0:
         first = np.float32(np.inf)
         for i in range(n_seeds):
@@ -716,6 +728,10 @@ def run_buckets(
         cell = np.int64(heads[current & (BUCKETS - 1)])
         if cell < 0:
             current += 1
+            idle += 1
+            if idle > 2 * BUCKETS:  # all that waits is far ahead, in slow fuel: go there at once
+                current = np.int64(earliest(heads, link, arrival) * per_bucket)
+                idle = 0
             continue
         after = link[cell, 0]
         heads[current & (BUCKETS - 1)] = after
@@ -728,6 +744,7 @@ def run_buckets(
             continue
         link[cell, 1] = OUT
         pending -= 1
+        idle = 0
         pops += 1
         if pops > scratch.patience:
             heads[:] = -1
@@ -764,7 +781,7 @@ def run_buckets(
             if new > duration or new > known:
                 continue
             if new == known:
-                if k < parent[end]:
+                if k < parent[end] and time < known:  # an edge too short for float32 to tell makes no parent
                     parent[end] = k
                 continue
             bucket = np.int64(new * per_bucket)
@@ -846,7 +863,7 @@ def run_heap(
             if new > duration or new > known or new == np.inf:
                 continue
             if new == known:
-                if k < parent[end]:
+                if k < parent[end] and time < known:  # an edge too short for float32 to tell makes no parent
                     parent[end] = k
                 continue
             if known == np.inf:

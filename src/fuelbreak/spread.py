@@ -32,6 +32,7 @@ U1 = npt.NDArray[np.uint8]
 T = TypeVar("T", bound=np.generic)
 HoldRule = Callable[[F4], npt.ArrayLike]  # head flame length, m -> probability that a firebreak holds
 
+SLOWEST_MIN = 1e6  # minutes per cell, two years, from which on a cell counts as one that does not spread
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
 WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
 SCRATCH_BYTES = 72  # a thread's working memory for each cell, counts included
@@ -172,7 +173,7 @@ def cell_fields(behavior: FireBehavior, cell_size_m: float, stencil: int = 16) -
     heading = np.deg2rad(heading_deg)
     slowness = 1 / (np.where(spreads, rate, 1.0) * (1 - e))
     fields = np.stack([slowness, slowness * e * np.sin(heading), slowness * e * np.cos(heading)], axis=-1)
-    fields[~spreads] = (np.inf, 0.0, 0.0)
+    fields[~spreads | (slowness > SLOWEST_MIN)] = (np.inf, 0.0, 0.0)
     return fields.astype(np.float32)
 
 

@@ -459,7 +459,7 @@ def most_burned(ensemble: Ensemble, which: I8, breaks: int) -> I8:
     return np.array(placed)
 
 
-def repair_rows(demo: Demo, effort: Effort, scale: float) -> list[Row]:
+def repair_rows(demo: Demo, effort: Effort) -> list[Row]:
     """Bringing an episode up to date after one break, random or on the most-burned cell, and solving it whole."""
     ensemble = Ensemble(demo.landscape, demo.fires, fires_per_episode=FIRES, fields=demo.fields)
     treatable = np.flatnonzero(demo.landscape.treatable)
@@ -495,19 +495,19 @@ def repair_rows(demo: Demo, effort: Effort, scale: float) -> list[Row]:
             stencil=16,
             grid=50,
             detail=where,
-            bar=REPAIR_BARS_US[kind] * scale,
+            bar=REPAIR_BARS_US[kind],
         )
         for kind, samples in took.items()
     ]
     return [
         *rows,
         _figure("solve anew", whole, "us", stencil=16, grid=50, detail=where),
-        _figure(f"gains of {len(treatable)} units", gains, "ms", stencil=16, grid=50, detail=where, bar=150.0 * scale),
+        _figure(f"gains of {len(treatable)} units", gains, "ms", stencil=16, grid=50, detail=where, bar=150.0),
         _figure("gains / solve anew", per_solve, "times", stencil=16, grid=50, detail=where),
     ]
 
 
-def step_rows(demo: Demo, effort: Effort, scale: float) -> list[Row]:
+def step_rows(demo: Demo, effort: Effort) -> list[Row]:
     """A step of the environment with its observation, by random allowed units."""
     duration = float(demo.fires.duration_min[0])
     env = FireEnv(demo.landscape, num_simulations=FIRES, max_duration=duration, budget=BREAKS, bank_size=BANK)
@@ -523,7 +523,7 @@ def step_rows(demo: Demo, effort: Effort, scale: float) -> list[Row]:
         took.append((time.thread_time_ns() - began) / 1e6)
     env.close()
     detail = f"{FIRES} fires of {demo.burned:,.0f} cells"
-    return [_figure("FireEnv.step", took, "ms", stencil=16, grid=50, detail=detail, bar=1.0 * scale)]
+    return [_figure("FireEnv.step", took, "ms", stencil=16, grid=50, detail=detail, bar=1.0)]
 
 
 def throughput(cases: Sequence[Case], threads: int, seconds: float) -> float:
@@ -653,8 +653,8 @@ def machine_facts() -> dict[str, Any]:
 def spread_speed(effort: Effort, say: Say) -> dict[str, Any]:
     """Speed of solve, repair, gains and steps on this machine: `machine`, `workers`, `bar_scale` and `rows` of `Row`.
 
-    CPU time of one thread, medians over repeats, except where a row's detail says wall time. Bars in ns, us and ms are
-    scaled by what scipy's dijkstra takes here over what it took where they were set.
+    CPU time of one thread, medians over repeats, except where a row's detail says wall time. Bars in ns are scaled
+    by what scipy's dijkstra takes here over what it took where they were set.
     """
     workers = parallel.available_cores()
     for i, stencil in enumerate(STENCILS):
@@ -674,7 +674,7 @@ def spread_speed(effort: Effort, say: Say) -> dict[str, Any]:
     for cells in (335, 670):
         tell(f"repair, gains and steps, fires of {cells} cells")
         demo = _demo(cells)
-        rows += repair_rows(demo, effort, scale) + step_rows(demo, effort, scale)
+        rows += repair_rows(demo, effort) + step_rows(demo, effort)
     rows += worker_rows(effort, workers, tell) + start_rows(effort, tell)
     say("measure", 1.0, "")
     return {"machine": machine_facts(), "workers": workers, "bar_scale": scale, "rows": rows}
@@ -685,7 +685,7 @@ def speed_lines(facts: dict[str, Any]) -> list[str]:
     versions = ", ".join(f"{name} {facts['machine'][name]}" for name in ("python", "numba", "numpy", "scipy"))
     lines = [
         f"{facts['machine']['cores_usable']} cores, {versions}; medians of CPU time unless it says wall time; bars in "
-        f"ns, us and ms times {facts['bar_scale']:.2f}, scipy's speed here over the speed where they were set",
+        f"ns times {facts['bar_scale']:.2f}, scipy's speed here over the speed where they were set",
         f"{'figure':<31}{'neighbors':>10}  {'cells':<13}{'value':>10} {'unit':<6}{'bar':>17} {'met':<4} detail",
     ]
     for row in facts["rows"]:

@@ -498,3 +498,42 @@ def test_a_unit_that_holds_both_cells_beside_a_corner_shuts_the_way_between_them
     )  # fmt: skip
     assert avoided.tolist() == [[3.0, 0.0, 0.0]]
     assert bound[0, 0] >= 3.0
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_of_neighbors_that_reach_a_cell_together_the_lowest_direction_is_its_parent(stencil):
+    """Homogeneous ground without wind is full of ties; breaks and repair among them."""
+    fields = np.zeros((1, 15, 17, 3), np.float32)
+    fields[..., 0] = 1.0
+    world = build_world(list(fields), np.ones((15, 17)), np.zeros((15, 17), np.uint8), stencil=stencil)
+    case = random_case(
+        np.random.default_rng(0), stencil, size=(15, 17), weathers=1, duration=np.inf, ignitions=[(6, 8)]
+    )
+    case.world = world
+    at, states, burning = as_episode(case)
+    scratch, loss, settled = _kernels.make_scratch(world), np.full((1, 1), 255.0), np.zeros((1, 1), np.int64)
+    planes, ones = np.zeros((1, 1, 7, len(world.value))), np.ones((1, 1))
+    for row, col in ((5, 8), (7, 9), (9, 4), (3, 3), (8, 12)):
+        treated = np.array([[case.flat(row, col)]], np.int64)
+        _kernels.treat_episodes(world, *at, treated, False)
+        _kernels.repair_states(
+            world, *at, treated, treated, burning, states, loss, settled, ones, planes, np.zeros(1, np.uint8),
+            np.zeros(1, np.int64), scratch,
+        )  # fmt: skip
+        now = tuple(None if part is None else part[0] for part in at)
+        arrival, parent = unpacked(case, states, 0)
+        tied = 0
+        for cell in np.flatnonzero(parent >= 0):
+            if parent[cell] == _kernels.IGNITION:
+                continue
+            starts = cell - world.offset
+            ways = [
+                k
+                for k, start in enumerate(starts)
+                if at[1][0, 0, start] >> k & 1 and arrival[start] + world.minutes[0, start, k] == arrival[cell]
+            ]
+            assert parent[cell] == ways[0]
+            tied += len(ways) > 1
+        assert tied > 10
+        for other in (fresh(case, 0, now, world=world), fresh(case, 0, now, world=world, patience=1)):
+            np.testing.assert_array_equal(other[1][: len(parent)], parent)

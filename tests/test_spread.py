@@ -633,3 +633,22 @@ def test_many_fires_of_one_weather_share_its_fields_of_the_whole_map(monkeypatch
         np.testing.assert_array_equal(result.loss, whole.loss)
         np.testing.assert_array_equal(result.burn_probability(), whole.burn_probability())
         np.testing.assert_array_equal(result.arrival_min(3), whole.arrival_min(3))
+
+
+def test_a_firebreak_that_does_not_hold_on_a_shaded_cell_leaves_it_shaded():
+    land = grass(12, 30)
+    ensemble = Ensemble(
+        land,
+        Fires([(6, 5)], Weather(wind_speed_kmh=10, wind_from_deg=270), 40.0),
+        shaded=shaded(land, fuel_model=181),
+        hold=lambda flame_m: np.zeros(flame_m.shape),
+    )
+    ensemble.reset(0, np.arange(1))
+    line = np.arange(12) * 30 + 9
+    untreated = ensemble.losses()[0]
+    ensemble.treat(line[None], "shaded")
+    slowed = ensemble.losses()[0]
+    assert slowed < untreated
+    assert ensemble.gains(line[None]).avoided.tolist() == [[0.0]]
+    ensemble.treat(line[None])
+    assert ensemble.losses()[0] == slowed

@@ -544,12 +544,12 @@ def holds_against(holds: Maybe, place: Maybe, row: Int, cell: Int) -> Any:
 
 
 @inner
-def untreat(world: World, cell: Int, pattern: Int, scratch: Scratch) -> None:
-    """Undo a cell's treatment in this thread's own masks, in one pattern, or in all if -1."""
+def untreat(world: World, cell: Int, wholly: bool, pattern: Int, scratch: Scratch) -> None:
+    """Undo a cell's firebreak, or all that was done to it, in this thread's masks, in one pattern, or in all if -1."""
     for g in range(len(world.codes)):
         if pattern < 0 or g == pattern:
             special = masks_of(scratch.own_special, g)
-            scratch.own_codes[g, cell] = world.codes[g, cell]
+            scratch.own_codes[g, cell] = world.codes[g, cell] if wholly else scratch.own_codes[g, cell] & ~TREATED
             refresh(world, scratch.own_codes[g], scratch.own_dirs[g], special, cell)
 
 
@@ -588,11 +588,11 @@ def own_masks(
                 if special is not None:
                     scratch.own_special[g, cell] = special[g, cell]
     if codes[0, ignition] & (TREATED | ALTERED):
-        untreat(world, ignition, pattern, scratch)
+        untreat(world, ignition, True, pattern, scratch)
     if holds is not None:
         for cell in treated:
             if cell >= 0 and codes[0, cell] & TREATED and not holds_against(holds, place, fire.row, cell):
-                untreat(world, cell, pattern, scratch)
+                untreat(world, cell, False, pattern, scratch)
     return Masks(scratch.own_codes, scratch.own_dirs), scratch.own_special
 
 

@@ -652,3 +652,26 @@ def test_a_firebreak_that_does_not_hold_on_a_shaded_cell_leaves_it_shaded():
     assert ensemble.gains(line[None]).avoided.tolist() == [[0.0]]
     ensemble.treat(line[None])
     assert ensemble.losses()[0] == slowed
+
+
+def test_a_map_of_a_fire_that_shared_a_window_is_whole(monkeypatch):
+    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "USUAL_WINDOW", 1)
+    land = grass(300, 300)
+    fires = Fires([(150, 128), (150, 158)], Weather(), 100.0)
+    result = spread(land, fires, fields=Fields(land, fires.weather, keep_bytes=1000))
+    for i in (0, 1):
+        assert np.isfinite(result.arrival_min(i)).sum() == result.burned_cells[i]
+
+
+@pytest.mark.parametrize(
+    ("episode", "which"), [(0, [0, 0, 0]), (0, [5]), (0, [0, 1, 60]), (0, [-1, 0, 1]), (1, [0, 1, 2])]
+)
+def test_a_reset_that_would_corrupt_memory_is_refused(land, fires, episode, which):
+    ensemble = Ensemble(land, fires, fires_per_episode=3)
+    with pytest.raises(InputError, match="reset: give an episode from 0 to 0 and 3 different fires of the bank's 60"):
+        ensemble.reset(episode, np.array(which))
+
+
+def test_an_ensemble_refuses_the_fields_of_another_landscape(land, fires):
+    with pytest.raises(InputError, match="another landscape"):
+        Ensemble(land, fires, fields=Fields(grass(5, 5), fires.weather))

@@ -40,6 +40,7 @@ KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn i
 FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
 USUAL_WINDOW = 20_000  # cells of the window in which a fire usually ends, for choosing what is cheaper
 MAX_BUFFER_CELLS = 25
+OTHER_FIELDS = "fields: they were made for another landscape or another bank of weathers; leave them out"
 
 
 # Share of the homogeneous correction that is applied where fuels or headings are mixed. All of it over-burns there,
@@ -645,12 +646,18 @@ class SpreadResult:
 
     def _solve(self, i: int) -> tuple[F4, npt.NDArray[np.int8]]:
         which = np.array([range(len(self.fires))[i]])
-        scene = _scene(self._setting, which, self._setting.window(which, self._margin[which[0]]), 1)
-        scratch = _kernels.make_scratch(scene.world)
-        arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
-        _kernels.solve_fire(
-            scene.world, scene.masks, scene.special, scene.burning, scene.treated, 0, arrival, parent, scratch
-        )
+        margin = self._margin[which[0]].copy()
+        while True:  # a window that fires shared may have been wider than this fire's own
+            scene = _scene(self._setting, which, self._setting.window(which, margin), 1)
+            scratch = _kernels.make_scratch(scene.world)
+            arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
+            _kernels.solve_fire(
+                scene.world, scene.masks, scene.special, scene.burning, scene.treated, 0, arrival, parent, scratch
+            )
+            met = int(np.bitwise_or.reduce(scene.world.marks[np.isfinite(arrival)]))
+            if not met & int(_kernels.RIM):
+                break
+            margin[[met & int(bit) > 0 for bit in _kernels.RIM_SIDES]] *= 2
         row, col, rows, cols = scene.window
         place = (slice(row, row + rows), slice(col, col + cols))
         times = np.full(self.landscape.shape, np.inf, np.float32)
@@ -696,7 +703,7 @@ def spread(
     if fields is None:
         fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded)
     elif fields.landscape is not landscape or fields.weathers != fires.weather:
-        raise InputError("fields: they were made for another landscape or another bank of weathers; leave them out")
+        raise InputError(OTHER_FIELDS)
     _check_plan(landscape, plan, fields)
     cells = math.prod(landscape.shape)
     held = fields.world_bytes(cells, len(fields.weathers)) + workers * SCRATCH_BYTES * cells
@@ -983,20 +990,23 @@ class Ensemble:
                 "give at least one episode and from one fire up to the bank's number"
             )
         self._workers = parallel.checked_workers(workers)
-        fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded) if fields is None else fields
+        if fields is None:
+            fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded)
+        elif fields.landscape is not landscape or fields.weathers != fires.weather:
+            raise InputError(OTHER_FIELDS)
         parts = 1 if self._workers == 1 else -(-2 * self._workers // episodes)  # threads that share one episode
         self.world = fields.world(workers=self._workers)
         cells = len(self.world.value)
         held = self._workers * SCRATCH_BYTES + episodes * (parts * _kernels.PLANES * 8 + 5 * len(self.world.codes))
         _refuse_beyond_memory(held * cells, f"{episodes} episodes on {landscape.shape[0]} x {landscape.shape[1]} cells")
         self._scratch = [_kernels.make_scratch(self.world) for _ in range(self._workers)]
-        treatable = np.flatnonzero(landscape.treatable)
+        burnable = np.flatnonzero(landscape.burnable)
         self._bank_fires = _with_holding(
             _burning(fires, fields.whole_window),
             landscape,
             fields.whole_window,
             fires,
-            treatable,
+            burnable,
             hold,
             hold_seed,
         )
@@ -1095,7 +1105,13 @@ class Ensemble:
 
     def reset(self, episode: int, which: I8) -> None:
         """Start an episode anew: no breaks, and the bank's fires `which` (S,)."""
-        which = np.asarray(which)
+        which, n = np.asarray(which), len(self.fires)
+        fits = which.shape == (self.fires_per_episode,) and which.dtype.kind == "i" and 0 <= episode < self.episodes
+        if not fits or which.min() < 0 or which.max() >= n or len(np.unique(which)) < len(which):
+            raise InputError(
+                f"reset: give an episode from 0 to {self.episodes - 1} and {self.fires_per_episode} different fires of "
+                f"the bank's {n}, as whole numbers from 0"
+            )
         _kernels.copy_states(self._bank, which, self._states, episode, episode * self._region, self._room)
         self._codes[episode], self._open_dirs[episode] = self.world.codes, self.world.open_dirs
         if self._special is not None:

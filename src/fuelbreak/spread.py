@@ -1061,7 +1061,7 @@ class Ensemble:
             np.zeros((n, 2), np.int32),
         )
         owner, settled = np.zeros(n, np.int32), np.zeros(n, np.int64)
-        kept: list[tuple[Any, Any, Any]] = [()] * self._workers  # type: ignore[list-item]
+        kept: dict[int, tuple[Any, Any, Any]] = {}  # by worker: cells, times and parents of the fires it solved
         # A few fires first: what they burn says whether all of it will fit.
         tried = min(n, 32)
         counter = np.zeros(1, np.int64)

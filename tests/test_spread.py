@@ -675,3 +675,13 @@ def test_a_reset_that_would_corrupt_memory_is_refused(land, fires, episode, whic
 def test_an_ensemble_refuses_the_fields_of_another_landscape(land, fires):
     with pytest.raises(InputError, match="another landscape"):
         Ensemble(land, fires, fields=Fields(grass(5, 5), fires.weather))
+
+
+def test_fires_that_weigh_little_count_and_fires_that_weigh_nothing_cannot_judge_alone(land):
+    ignitions = np.argwhere(land.burnable)[[10, 200, 400, 300]]
+    ensemble = Ensemble(land, Fires(ignitions, Weather(), 60.0, weight=[0, 1e-6, 1, 0]), fires_per_episode=2)
+    ensemble.reset(0, np.array([0, 1]))
+    assert np.isfinite(ensemble.planes()).all()
+    assert np.isfinite(ensemble.gains().avoided).all()
+    with pytest.raises(InputError, match="all weigh 0"):
+        ensemble.reset(0, np.array([0, 3]))

@@ -487,7 +487,8 @@ def _exact_weights(weight: F8, steps: int = VALUE_STEPS) -> I8:
     """Weights as whole numbers in proportion, so that weighted sums do not depend on the order of the fires."""
     if weight.min() == weight.max():
         return np.ones(len(weight), np.int64)
-    return np.asarray(np.rint(weight / weight.max() * steps), np.int64)
+    whole = np.asarray(np.rint(weight / weight.max() * steps), np.int64)
+    return np.maximum(whole, weight > 0)  # what counts a little counts, if only by one step
 
 
 def _burning(fires: Fires, window: Window, index: dict[int, int] | None = None, which: I8 | None = None) -> Burning:
@@ -1112,6 +1113,8 @@ class Ensemble:
                 f"reset: give an episode from 0 to {self.episodes - 1} and {self.fires_per_episode} different fires of "
                 f"the bank's {n}, as whole numbers from 0"
             )
+        if not self.fires.weight[which].any():
+            raise InputError("reset: these fires all weigh 0, so they judge nothing; take others")
         _kernels.copy_states(self._bank, which, self._states, episode, episode * self._region, self._room)
         self._codes[episode], self._open_dirs[episode] = self.world.codes, self.world.open_dirs
         if self._special is not None:

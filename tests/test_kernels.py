@@ -133,11 +133,17 @@ def masks(world):
 NONE_TREATED = np.empty(0, np.int64)
 
 
-def fresh(case, fire=0, at=None, treated=NONE_TREATED, patience=None, world=None):
+def short_of_room(scratch, chunks):
+    """The same working memory with so few chunks for the buckets that they run out."""
+    return scratch._replace(pool=scratch.pool[: (1 + chunks) * _kernels.CHUNK].copy())
+
+
+def fresh(case, fire=0, at=None, treated=NONE_TREATED, patience=None, world=None, chunks=None):
     """Arrival and parent of one fire, solved from nothing."""
     world = case.world if world is None else world
     codes, open_dirs, special = masks(world) if at is None else at
     scratch = _kernels.make_scratch(world, patience)
+    scratch = scratch if chunks is None else short_of_room(scratch, chunks)
     arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
     n = _kernels.solve_fire(
         world, _kernels.Masks(codes, open_dirs), special, case.burning, treated, fire, arrival, parent, scratch
@@ -150,8 +156,13 @@ def fresh(case, fire=0, at=None, treated=NONE_TREATED, patience=None, world=None
 
 def clean(scratch):
     """Between calls the working memory is as it was made."""
-    assert (scratch.heads == -1).all()
-    assert (scratch.link[:, 1] == _kernels.OUT).all()
+    assert (scratch.heads == 0).all()
+    assert (scratch.waits_at == 0).all()
+    given_back, chunk = set(), int(scratch.pool[0])
+    while chunk:
+        given_back.add(chunk)
+        chunk = int(scratch.pool[chunk])
+    assert given_back == set(range(_kernels.CHUNK, scratch.pool[1], _kernels.CHUNK))
     assert np.isinf(scratch.arrival).all()
     assert (scratch.parent == -1).all()
     assert not scratch.mark.any()
@@ -200,6 +211,7 @@ def test_the_heap_fallback_and_any_bucket_width_give_the_same_bits_and_parents(s
         arrival, parent = fresh(case)
         for other in (
             fresh(case, patience=3),
+            *(fresh(case, chunks=chunks) for chunks in (0, 1, 4)),
             *(
                 fresh(case, world=case.world._replace(bucket_min=np.full(2, width, np.float32)))
                 for width in (0.003, 30.0, 1e6)
@@ -307,6 +319,7 @@ def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail):
         world, at_once = case.world, 1 + seed % 2
         at, states, burning = as_episode(case)
         scratch = _kernels.make_scratch(world, None if seed % 4 else 30)
+        scratch = short_of_room(scratch, 2) if seed % 4 == 1 else scratch
         weight = rng.integers(1, 5, (1, FIRES)).astype(np.float64)
         loss, settled = np.empty((1, FIRES)), np.zeros((1, FIRES), np.int64)
         for s in range(FIRES):

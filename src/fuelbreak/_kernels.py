@@ -48,6 +48,7 @@ STENCILS: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16
 IGNITION = np.int8(32)
 UNBURNED = np.int8(-1)
 BUCKETS = 1024  # circular; a label further ahead waits in the last bucket and is moved on when met
+CHUNK = 32  # places for waiting cells that are handed to a bucket at once, the first for the link to the chunk before
 PATIENCE = 64  # settled cells for each cell of the grid beyond which the exact heap takes over
 # What a cell is, as bits: cleared by a treatment, not spreading by itself, spreading as the altered fields say.
 TREATED = np.uint8(1)
@@ -196,10 +197,11 @@ class States(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """One thread's working memory; between calls heads are -1, link[:, 1] OUT, arrival inf, parent -1, mark 0."""
+    """One thread's working memory; between calls heads and waits_at are 0, arrival inf, parent -1, mark 0."""
 
     heads: I4
-    link: I4
+    pool: I4
+    waits_at: I4
     touched: I4
     seeds: I4
     log_arrival: F4
@@ -221,18 +223,28 @@ class Scratch(NamedTuple):
     patience: int
 
 
-OUT = np.int32(-(2**30))  # not in the queue
-LISTED = np.int32(-(2**30) + 1)  # about to be
+LISTED = np.int32(-1)  # a cell that is about to be put in the queue
+
+
+def make_pool(cells: int) -> I4:
+    """Room for the buckets' cells: a chunk for each bucket and twice the cells, far more than ever wait at once.
+
+    The first chunk is its ledger: [0] the first chunk that was given back, 0 if none; [1] the first never handed out.
+    """
+    pool = np.empty((1 + BUCKETS + cells // (CHUNK // 2)) * CHUNK, np.int32)
+    pool[:2] = 0, CHUNK
+    return pool
 
 
 def make_scratch(world: World, patience: int | None = None) -> Scratch:
     """Working memory of one thread for a world; `patience` bounds what buckets settle (tests make it small)."""
     cells = len(world.value)
     return Scratch(
-        heads=np.full(BUCKETS, -1, np.int32),
-        link=np.full((cells, 2), OUT, np.int32),
+        heads=np.zeros(BUCKETS, np.int32),
+        pool=make_pool(cells),
+        waits_at=np.zeros(cells, np.int32),
         touched=np.empty(2 * cells, np.int32),  # a repair lists lost cells and those burned again
-        seeds=np.empty(cells, np.int32),
+        seeds=np.empty(cells + 1, np.int32),
         log_arrival=np.empty(cells, np.float32),
         log_parent=np.empty(cells, np.int8),
         arrival=np.full(cells, np.inf, np.float32),
@@ -279,8 +291,12 @@ if NUMBA_CONFIG.DISABLE_JIT:
         """Index of the lowest bit set."""
         return (int(bits) & -int(bits)).bit_length() - 1
 
+    def directions_of(open_dirs: Bits) -> int:
+        """Neighbors of the stencil: a bit each."""
+        return open_dirs.itemsize * 8
+
     def prefetch(array: Any, index: Int) -> None:
-        """Ask for a row of an array before it is needed."""
+        """Ask for what an array holds at `index` along its first axis before it is needed."""
 
 else:
 
@@ -306,8 +322,20 @@ else:
         return types.int64(bits), codegen
 
     @intrinsic
+    def directions_of(typingctx: Any, open_dirs: Any) -> Any:
+        """Neighbors of the stencil, a bit each, as a constant of the compiled code: loops over them are unrolled.
+
+        `len(offset)` and `open_dirs.itemsize` are read as the code runs, and cost a third of the speed.
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.get_constant(types.int64, signature.args[0].dtype.bitwidth)
+
+        return types.int64(open_dirs), codegen
+
+    @intrinsic
     def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
-        """Ask for row `index` of a two-dimensional array before it is needed, without waiting for it."""
+        """Ask for what an array holds at `index` along its first axis before it is needed, without waiting for it."""
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             rows = context.make_array(signature.args[0])(context, builder, args[0])
@@ -665,26 +693,77 @@ def arrive(world: World, masks: Masks, special: Maybe, fire: Fire, series: Maybe
 
 
 @inlined
-def enqueue(heads: I4, link: I4, cell: Int, bucket: Any, current: Any) -> None:
-    """Put a cell first in its bucket's list; a bucket beyond the ring is that of the ring's end."""
+def enqueue(heads: I4, pool: I4, waits_at: I4, cell: Int, bucket: Any, current: Any) -> bool:
+    """Put a cell in its bucket; one beyond the ring is the ring's end. False if the pool is used up.
+
+    heads i4 (BUCKETS,): the next free place in the pool of each bucket, 0 if it is empty. A bucket's places are chunks
+    that each begin with the free place as it was before, so that a full chunk leads to the one it follows.
+    """
     slot = min(bucket, current + (BUCKETS - 1)) & (BUCKETS - 1)
-    first = heads[slot]
-    link[cell, 0] = first
-    link[cell, 1] = -1 - slot
-    if first >= 0:
-        link[first, 1] = cell
-    heads[slot] = cell
+    at = np.int64(heads[slot])
+    if at & (CHUNK - 1) == 0:  # empty, or its chunk is full
+        chunk = np.int64(pool[0])
+        if chunk > 0:
+            pool[0] = pool[chunk]
+        else:
+            chunk = np.int64(pool[1])
+            if chunk >= len(pool):
+                return False
+            pool[1] = chunk + CHUNK
+        pool[chunk] = at
+        at = chunk + 1
+    pool[at] = cell
+    waits_at[cell] = at  # wherever else it stands it waits no more
+    heads[slot] = at + 1
+    return True
+
+
+@inlined
+def take_bucket(
+    heads: I4, pool: I4, waits_at: I4, slot: Int, minutes: F4, directions: Int, batch: I4
+) -> tuple[Int, Int]:
+    """Empty a bucket into `batch`; returns how many of its cells still wait there, and how many places it had."""
+    n, places = np.int64(0), np.int64(0)
+    at = np.int64(heads[slot])
+    heads[slot] = 0
+    while at > 0:
+        chunk = (at - 1) & ~np.int64(CHUNK - 1)
+        places += at - chunk - 1
+        for place in range(chunk + 1, at):
+            cell = np.uint64(pool[place])
+            prefetch(minutes, cell)
+            if directions == 32:
+                prefetch(minutes[:, 16:], cell)
+            batch[n] = cell
+            n += np.int64(waits_at[cell] == place)  # without a jump: about half have moved on
+        at = np.int64(pool[chunk])
+        pool[chunk] = pool[0]
+        pool[0] = chunk
+    return n, places
 
 
 @inner
-def earliest(heads: I4, link: I4, arrival: F4) -> Any:
+def give_up(heads: I4, pool: I4, waits_at: I4) -> None:
+    """Empty the queue."""
+    heads[:] = 0
+    waits_at[:] = 0
+    pool[0] = 0
+    pool[1] = CHUNK
+
+
+@inner
+def earliest(heads: I4, pool: I4, waits_at: I4, arrival: F4) -> Any:
     """The least time that waits in any bucket."""
     first = np.float32(np.inf)
     for slot in range(BUCKETS):
-        cell = heads[slot]
-        while cell >= 0:
-            first = min(first, arrival[cell])
-            cell = link[cell, 0]
+        at = np.int64(heads[slot])
+        while at > 0:
+            chunk = (at - 1) & ~np.int64(CHUNK - 1)
+            for place in range(chunk + 1, at):
+                cell = pool[place]
+                if waits_at[cell] == place:
+                    first = min(first, arrival[cell])
+            at = np.int64(pool[chunk])
     return first
 
 
@@ -703,19 +782,22 @@ def run_buckets(
 ) -> tuple[Int, Int, bool]:
     """Relax from `scratch.seeds` (cells with tentative times) until nothing changes; label-correcting time buckets.
 
-    Each bucket is a linked list through its cells. Cells burned for the first time are appended to `scratch.touched`.
-    Returns (touched, settled cells, whether it came to an end): it gives up when the buckets are so wide that cells are
-    settled again and again; solve that fire by `run_heap`.
+    A bucket is settled as a whole, whatever comes into it meanwhile being settled next. A cell whose time falls is put
+    in its new bucket and left in the old one, where it is passed over. Cells burned for the first time are appended to
+    `scratch.touched`. Returns (touched, settled cells, whether it came to an end): it gives up when the buckets are so
+    wide that cells are settled again and again, or the pool is used up; solve that fire by `run_heap`.
     """
-    heads, link, touched = scratch.heads, scratch.link, scratch.touched
+    heads, pool, waits_at, touched = scratch.heads, scratch.pool, scratch.waits_at, scratch.touched
+    batch = scratch.seeds  # free once the seeds are queued
     offset = world.offset
-    directions = masks.open_dirs.itemsize * 8  # known when this is compiled, as len(offset) is not
+    directions = directions_of(masks.open_dirs)
     weather, duration = fire.weather, fire.duration_min
     if series is not None:
         weather = series[0]
     g = world.pattern[weather]
     per_bucket = np.float32(1.0) / world.bucket_min[weather]
-    current, pending, pops, idle = np.int64(0), n_seeds, 0, 0
+    minutes, open_dirs = world.minutes[weather], masks.open_dirs[g]
+    current, pending, pops, idle = np.int64(0), np.int64(0), 0, 0
     if n_seeds > 0:
         first = np.float32(np.inf)
         for i in range(n_seeds):
@@ -723,90 +805,92 @@ def run_buckets(
         current = np.int64(first * per_bucket)
     for i in range(n_seeds):
         seed = np.int64(scratch.seeds[i])
-        enqueue(heads, link, seed, np.int64(arrival[seed] * per_bucket), current)
+        pending += 1
+        if not enqueue(heads, pool, waits_at, seed, np.int64(arrival[seed] * per_bucket), current):
+            give_up(heads, pool, waits_at)
+            return n_touched, pops, False
     while pending > 0:
-        cell = np.int64(heads[current & (BUCKETS - 1)])
-        if cell < 0:
+        slot = current & (BUCKETS - 1)
+        n_batch, places = take_bucket(heads, pool, waits_at, slot, minutes, directions, batch)
+        pending -= places
+        if n_batch == 0:
             current += 1
             idle += 1
             if idle > 2 * BUCKETS:  # all that waits is far ahead, in slow fuel: go there at once
-                current = np.int64(earliest(heads, link, arrival) * per_bucket)
+                current = np.int64(earliest(heads, pool, waits_at, arrival) * per_bucket)
                 idle = 0
             continue
-        after = link[cell, 0]
-        heads[current & (BUCKETS - 1)] = after
-        if after >= 0:
-            link[after, 1] = -1 - (current & (BUCKETS - 1))
-        time = arrival[cell]
-        bucket = np.int64(time * per_bucket)
-        if bucket > current:  # it waited here only because the ring of buckets is finite
-            enqueue(heads, link, cell, bucket, current)
-            continue
-        link[cell, 1] = OUT
-        pending -= 1
-        idle = 0
-        pops += 1
-        if pops > scratch.patience:
-            heads[:] = -1
-            link[:, 1] = OUT
-            return n_touched, pops, False
-        # Which neighbors would burn earlier, or as early, without a jump in the code; few do.
-        end_of_period = np.float32(np.inf)
-        if series is not None:
-            period = last_alike(series, period_of(time, len(series), fire.period_min))
-            weather = series[period]
-            g = world.pattern[weather]
-            end_of_period = boundary_min(period, len(series), fire.period_min)
-        better, late, waits = np.uint64(0), np.uint64(0), np.uint64(0)
-        for k in range(directions):
-            known = arrival[np.uint64(cell + offset[k])]
-            new = time + world.minutes[weather, cell, k]
-            better |= np.uint64(new <= known) << np.uint64(k)
+        for b in range(n_batch):
+            cell = np.int64(batch[b])
+            time = arrival[np.uint64(cell)]
+            bucket = np.int64(time * per_bucket)
+            if bucket > current:  # it waited here only because the ring of buckets is finite
+                pending += 1
+                if not enqueue(heads, pool, waits_at, cell, bucket, current):
+                    give_up(heads, pool, waits_at)
+                    return n_touched, pops, False
+                continue
+            waits_at[np.uint64(cell)] = 0
+            idle = 0
+            pops += 1
+            # Which neighbors would burn earlier, or as early, without a jump in the code; few do.
+            end_of_period = np.float32(np.inf)
             if series is not None:
-                late |= np.uint64(new > end_of_period) << np.uint64(k)
-                waits |= np.uint64(known >= end_of_period) << np.uint64(k)
-        if special is not None:
-            better |= np.uint64(special[g, cell])
-            late |= np.uint64(special[g, cell])
-        better &= np.uint64(masks.open_dirs[g, cell])
-        if series is not None:
-            if end_of_period <= duration:  # edges that are under way, or shut, as the weather changes
-                better |= waits & (late | ~np.uint64(masks.open_dirs[g, cell]))
-        while better != 0:
-            k = lowest_bit(better)
-            better &= better - np.uint64(1)
-            end = cell + offset[k]
-            new = arrive(world, masks, special, fire, series, time, cell, k)
-            known = arrival[end]
-            if new > duration or new > known:
-                continue
-            if new == known:
-                if k < parent[end] and time < known:  # an edge too short for float32 to tell makes no parent
-                    parent[end] = k
-                continue
-            bucket = np.int64(new * per_bucket)
-            arrival[end] = new
-            parent[end] = k
-            if known == np.inf:
-                touched[n_touched] = end
-                n_touched += 1
-                prefetch(world.minutes[weather], end)
-                if directions == 32:
-                    prefetch(world.minutes[weather, :, 16:], end)
-                pending += 1
-            elif link[end, 1] == OUT:
-                pending += 1
-            elif bucket == np.int64(known * per_bucket):
-                continue  # it waits in the right list
-            else:
-                before, after = link[end, 1], link[end, 0]
-                if before < 0:
-                    heads[-1 - before] = after
+                period = last_alike(series, period_of(time, len(series), fire.period_min))
+                weather = series[period]
+                g = world.pattern[weather]
+                minutes, open_dirs = world.minutes[weather], masks.open_dirs[g]
+                end_of_period = boundary_min(period, len(series), fire.period_min)
+            better, late, waits = np.uint64(0), np.uint64(0), np.uint64(0)
+            for k in range(directions):
+                known = arrival[np.uint64(cell + offset[k])]
+                new = time + minutes[cell, k]
+                better |= np.uint64(new <= min(known, duration)) << np.uint64(k)
+                if series is not None:
+                    late |= np.uint64(new > end_of_period) << np.uint64(k)
+                    waits |= np.uint64(known >= end_of_period) << np.uint64(k)
+            if special is not None:
+                better |= np.uint64(special[g, cell])
+                late |= np.uint64(special[g, cell])
+            better &= np.uint64(open_dirs[cell])
+            if series is not None:
+                if end_of_period <= duration:  # edges that are under way, or shut, as the weather changes
+                    better |= waits & (late | ~np.uint64(open_dirs[cell]))
+            while better != 0:
+                k = lowest_bit(better)
+                better &= better - np.uint64(1)
+                end = np.uint64(cell + offset[k])
+                known = arrival[end]
+                if series is None and special is None:
+                    new = time + minutes[cell, k]
                 else:
-                    link[before, 0] = after
-                if after >= 0:
-                    link[after, 1] = before
-            enqueue(heads, link, end, bucket, current)
+                    new = arrive(world, masks, special, fire, series, time, cell, k)
+                    if new > duration or new > known:
+                        continue
+                if new == known:
+                    if k < parent[end] and time < known:  # an edge too short for float32 to tell makes no parent
+                        parent[end] = k
+                    continue
+                bucket = np.int64(new * per_bucket)
+                arrival[end] = new
+                parent[end] = k
+                if known == np.inf:
+                    touched[n_touched] = end
+                    n_touched += 1
+                    prefetch(minutes, end)
+                    if directions == 32:
+                        prefetch(minutes[:, 16:], end)
+                    prefetch(open_dirs, end)
+                    prefetch(arrival, cell + 2 * offset[k])  # where fire runs to from there
+                elif waits_at[end] > 0 and bucket == np.int64(known * per_bucket):
+                    continue  # it waits in the right bucket
+                pending += 1
+                if not enqueue(heads, pool, waits_at, end, bucket, current):
+                    give_up(heads, pool, waits_at)
+                    return n_touched, pops, False
+        if pops > scratch.patience:
+            give_up(heads, pool, waits_at)
+            return n_touched, pops, False
     return n_touched, pops, True
 
 
@@ -944,9 +1028,9 @@ def repair_one(
     anew, in which case `touched` lists all that burned and nothing is logged.
     """
     width, offset = world.width, world.offset
-    directions, reach = masks.open_dirs.itemsize * 8, reach_of(masks.open_dirs)
+    directions, reach = directions_of(masks.open_dirs), reach_of(masks.open_dirs)
     ignition, duration = fire.ignition, fire.duration_min
-    lost, seeds, link = scratch.touched, scratch.seeds, scratch.link
+    lost, seeds, waits_at = scratch.touched, scratch.seeds, scratch.waits_at
     log_parent = scratch.log_parent
     k: Int
     near: Int
@@ -996,8 +1080,8 @@ def repair_one(
                 continue
             for row in range(-reach, reach + 1):
                 for near in range(cell + row * width - reach, cell + row * width + reach + 1):
-                    if parent[near] >= 0 and link[near, 1] == OUT:
-                        link[near, 1] = LISTED
+                    if parent[near] >= 0 and waits_at[near] == 0:
+                        waits_at[near] = LISTED
                         seeds[n_seeds] = near
                         n_seeds += 1
     # Seeds: the best time of each lost cell from those that have one; later seeds may start from earlier ones, the
@@ -1098,9 +1182,10 @@ def burn_statistics(
             scratch.parent[cell] = UNBURNED
             total += world.value[cell]
             met |= world.marks[cell]
-        if met & RIM == 0:
+            counts[cell] += weight[s]
+        if met & RIM:
             for i in range(n):
-                counts[np.uint64(scratch.touched[i])] += weight[s]
+                counts[np.uint64(scratch.touched[i])] -= weight[s]
         burned[s] = n
         loss[s] = total
         marks_met[s] = met
@@ -1203,7 +1288,7 @@ def copy_states(bank: States, which: I8, states: States, e: Int, first: Int, roo
 @inlined
 def reach_of(open_dirs: Bits) -> Any:
     """How many rows and columns the longest edge of the stencil spans."""
-    directions = open_dirs.itemsize * 8
+    directions = directions_of(open_dirs)
     return 1 if directions == 8 else 2 if directions == 16 else 3
 
 

@@ -245,10 +245,10 @@ def build_world(
             np.where(np.isfinite(as_altered[..., 0]), ALTERED, ALTERED | CLOSED).astype(np.uint8), int(CLOSED)
         )
         shut.append((closed, then))
-        # Half the usual time between neighbors: few cells settled twice, few empty buckets.
+        # Less than the usual time between neighbors: few cells settled twice, few moved to another bucket.
         spreads = np.isfinite(field[..., 0])
         ahead = field[spreads, 0] - np.hypot(field[spreads, 1], field[spreads, 2])
-        typical = 0.5 * float(np.median(ahead)) if len(ahead) else 1.0
+        typical = 0.7 * float(np.median(ahead)) if len(ahead) else 1.0
         buckets[i] = np.clip(typical if bucket_min is None else bucket_min[i], 1e-4, 1e4)
     pattern, first = np.empty(k, np.int32), dict[bytes, int]()
     for i, (closed, then) in enumerate(shut):

@@ -129,10 +129,11 @@ def expected_rows(threads: int) -> list[tuple[str, int | None, str]]:
         names = ("scipy dijkstra, a node", "endless fire, a node", "scipy dijkstra / endless fire")
         rows += [(name, 8, grid) for name in names]
     names = ("repair, random break", "repair, most-burned break", "solve anew", "gains of 2360 units")
-    rows += [(name, 16, grids[0]) for name in (*names, "gains / solve anew", "FireEnv.step")] * 2
+    per_fire_size = [(name, stencil, grids[0]) for stencil in (16, 32) for name in (*names, "gains / solve anew")]
+    rows += [*per_fire_size, ("FireEnv.step", 32, grids[0])] * 2
     for grid in grids[:2]:
-        rows += [(f"fires on {n} thread{'s' * (n > 1)}", 16, grid) for n in range(1, threads + 1)]
-    rows += [("2 threads / 2 processes", 16, grid) for grid in grids[:2]] * (threads > 1)
+        rows += [(f"fires on {n} thread{'s' * (n > 1)}", 32, grid) for n in range(1, threads + 1)]
+    rows += [("2 threads / 2 processes", 32, grid) for grid in grids[:2]] * (threads > 1)
     return [*rows, ("import fuelbreak", None, "")]
 
 

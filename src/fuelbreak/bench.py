@@ -434,9 +434,9 @@ class Demo(NamedTuple):
     burned: float  # cells in the mean
 
 
-def _demo(cells: int) -> Demo:
+def _demo(cells: int, stencil: int) -> Demo:
     landscape, season = Landscape.demo(50, 50, 0), fire_season()
-    fields = Fields(landscape, season)
+    fields = Fields(landscape, season, stencil=stencil)
 
     def bank(minutes: float) -> Fires:
         return Fires.draw(landscape, BANK, 0, weather=season, duration_min=minutes)
@@ -461,6 +461,7 @@ def most_burned(ensemble: Ensemble, which: I8, breaks: int) -> I8:
 
 def repair_rows(demo: Demo, effort: Effort) -> list[Row]:
     """Bringing an episode up to date after one break, random or on the most-burned cell, and solving it whole."""
+    stencil = demo.fields.stencil
     ensemble = Ensemble(demo.landscape, demo.fires, fires_per_episode=FIRES, fields=demo.fields)
     treatable = np.flatnonzero(demo.landscape.treatable)
     where = f"{FIRES} fires of {demo.burned:,.0f} cells"
@@ -492,7 +493,7 @@ def repair_rows(demo: Demo, effort: Effort) -> list[Row]:
             f"repair, {kind} break",
             samples,
             "us",
-            stencil=16,
+            stencil=stencil,
             grid=50,
             detail=where,
             bar=REPAIR_BARS_US[kind],
@@ -501,9 +502,9 @@ def repair_rows(demo: Demo, effort: Effort) -> list[Row]:
     ]
     return [
         *rows,
-        _figure("solve anew", whole, "us", stencil=16, grid=50, detail=where),
-        _figure(f"gains of {len(treatable)} units", gains, "ms", stencil=16, grid=50, detail=where, bar=150.0),
-        _figure("gains / solve anew", per_solve, "times", stencil=16, grid=50, detail=where),
+        _figure("solve anew", whole, "us", stencil=stencil, grid=50, detail=where),
+        _figure(f"gains of {len(treatable)} units", gains, "ms", stencil=stencil, grid=50, detail=where, bar=150.0),
+        _figure("gains / solve anew", per_solve, "times", stencil=stencil, grid=50, detail=where),
     ]
 
 
@@ -523,7 +524,7 @@ def step_rows(demo: Demo, effort: Effort) -> list[Row]:
         took.append((time.thread_time_ns() - began) / 1e6)
     env.close()
     detail = f"{FIRES} fires of {demo.burned:,.0f} cells"
-    return [_figure("FireEnv.step", took, "ms", stencil=16, grid=50, detail=detail, bar=1.0)]
+    return [_figure("FireEnv.step", took, "ms", stencil=32, grid=50, detail=detail, bar=1.0)]
 
 
 def throughput(cases: Sequence[Case], threads: int, seconds: float) -> float:
@@ -548,7 +549,7 @@ class Burner:
         self._barrier = barrier
         self._cases = []
         for size, fires, minutes in lists:
-            case = make_case(random_landscape(size, size), 16, fires, size)
+            case = make_case(random_landscape(size, size), 32, fires, size)
             parts = np.array_split(case.fires.ignition, 8)  # short pieces, so that all end together
             self._cases.append([case._replace(fires=_burning(np.ascontiguousarray(part), minutes)) for part in parts])
             burn(self._cases[-1][0])
@@ -566,7 +567,7 @@ def worker_rows(effort: Effort, workers: int, say: Callable[[str], None]) -> lis
     """
     rows: list[Row] = []
     cases = [
-        _tuned(make_case(random_landscape(size, size), 16, fires, size, workers), cells)
+        _tuned(make_case(random_landscape(size, size), 32, fires, size, workers), cells)
         for size, cells, fires in effort.flat_lists
     ]
     details = [f"{len(case.fires.ignition)} fires of {burn(case).mean():,.0f} cells, wall time" for case in cases]
@@ -577,7 +578,7 @@ def worker_rows(effort: Effort, workers: int, say: Callable[[str], None]) -> lis
         rates = [[throughput([case], threads, effort.seconds) for threads in thread_counts] for _ in range(repeats)]
         for threads, samples in zip(thread_counts, zip(*rates, strict=True), strict=True):
             name = f"fires on {threads} thread{'s' * (threads > 1)}"
-            rows.append(_figure(name, samples, "per s", stencil=16, grid=size, detail=detail))
+            rows.append(_figure(name, samples, "per s", stencil=32, grid=size, detail=detail))
     if workers < 2:
         return rows
     say("2 threads beside 2 processes")
@@ -596,7 +597,7 @@ def worker_rows(effort: Effort, workers: int, say: Callable[[str], None]) -> lis
                 ratios.append(shared / sum(processes.call("throughput", [(i, effort.seconds)] * 2)))
             name = "2 threads / 2 processes"
             rows.append(
-                _figure(name, ratios, "times", stencil=16, grid=size, detail=details[i], bar=0.95, at_least=True)
+                _figure(name, ratios, "times", stencil=32, grid=size, detail=details[i], bar=0.95, at_least=True)
             )
     finally:
         processes.close()
@@ -623,12 +624,13 @@ def start_rows(effort: Effort, say: Callable[[str], None]) -> list[Row]:
     """What a first run and every later one wait for: compiling the kernels (not with `QUICK`), and the import."""
     rows = []
     if effort is not QUICK:
-        say("compiling into an empty cache")
-        with tempfile.TemporaryDirectory() as folder:
-            before, timed = "from fuelbreak.spread import warm_up", "warm_up()"
-            cold = _cpu_s_of_python(before, timed, NUMBA_CACHE_DIR=folder)
         what = "solve, repair, planes, gains; constant weather"
-        rows.append(_figure("compile, empty cache", [cold], "s", stencil=16, detail=what, bar=25.0))
+        for stencil in (16, 32):
+            say(f"compiling into an empty cache, {stencil} neighbors")
+            with tempfile.TemporaryDirectory() as folder:
+                before, timed = "from fuelbreak.spread import warm_up", f"warm_up({stencil})"
+                cold = _cpu_s_of_python(before, timed, NUMBA_CACHE_DIR=folder)
+            rows.append(_figure("compile, empty cache", [cold], "s", stencil=stencil, detail=what, bar=25.0))
     say("import")
     warm = [_cpu_s_of_python("pass", "import fuelbreak") for _ in range(min(5, effort.repeats))]
     return [*rows, _figure("import fuelbreak", warm, "s", detail="CPU time, files read before", bar=1.0)]
@@ -659,11 +661,11 @@ def spread_speed(effort: Effort, say: Say) -> dict[str, Any]:
     workers = parallel.available_cores()
     for i, stencil in enumerate(STENCILS):
         say("prepare", i / len(STENCILS), f"{COMPILING}, {stencil} neighbors")
-        if stencil == 16:
-            warm_up()
+        if stencil > 8:
+            warm_up(stencil)
         burn(make_case(random_landscape(20, 0), stencil, 2, 0))
     say("prepare", 1.0, "")
-    parts, done = 11, count()
+    parts, done = 12 if effort is QUICK else 14, count()
 
     def tell(message: str) -> None:
         say("measure", min(next(done) / parts, 1.0), message)
@@ -672,9 +674,11 @@ def spread_speed(effort: Effort, say: Say) -> dict[str, Any]:
     scale = par_ns / PAR_NS
     rows = solve_rows(effort, scale, tell) + compared
     for cells in (335, 670):
-        tell(f"repair, gains and steps, fires of {cells} cells")
-        demo = _demo(cells)
-        rows += repair_rows(demo, effort) + step_rows(demo, effort)
+        for stencil in (16, 32):
+            tell(f"repair and gains, fires of {cells} cells, {stencil} neighbors")
+            demo = _demo(cells, stencil)
+            rows += repair_rows(demo, effort)
+        rows += step_rows(demo, effort)
     rows += worker_rows(effort, workers, tell) + start_rows(effort, tell)
     say("measure", 1.0, "")
     return {"machine": machine_facts(), "workers": workers, "bar_scale": scale, "rows": rows}

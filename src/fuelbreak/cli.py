@@ -342,8 +342,6 @@ def plan(
                 )
             elif name != "agent":
                 plans[name] = planners.planner(name)(land, fires, budget, seed=seed)
-        say("judge", 0.0, f"the judge's kernels (32 neighbors); {COMPILING}")
-        warm_up_whole_fires(32)
         say("judge", 0.0, f"on {heldout} held-out fires")
         judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
         scores = judge({method: plans[method], **plans}, land, judging)
@@ -464,9 +462,9 @@ def evaluate(
         print(f"note: judged as {plans[0]} was made: {said}; options change it", file=sys.stderr)
     fires = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
     with _progress() as say:
-        say("judge", 0.0, f"the judge's kernels (32 neighbors); {COMPILING}")
-        warm_up_whole_fires(32)
-        say("judge", 0.5, f"on {heldout} held-out fires")
+        say("prepare", 0.0, COMPILING)
+        warm_up_whole_fires()
+        say("judge", 0.0, f"on {heldout} held-out fires")
         scores = judge(chosen, land, fires)
     if as_json:
         print(json.dumps(report.score_facts(scores)))
@@ -527,7 +525,7 @@ def simulate(
     wind_speed: WindSpeed = 25.0,
     wind_from: WindFrom = 225.0,
     dead_1h: Dead1h = 5.0,
-    stencil: Annotated[int, typer.Option(help="neighbors of a cell: 8 (rough), 16 or 32 (most accurate)")] = 16,
+    stencil: Annotated[int, typer.Option(help="neighbors of a cell: 32 (most accurate), 16 or 8 (rough)")] = 32,
     out: Annotated[Path | None, typer.Option(help="folder for burn_probability.tif; none is written without")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,

@@ -141,13 +141,12 @@ class Episodes:
         budget: float | str,
         obs: Observation = "full",
         workers: int = 1,
-        stencil: int = 16,
     ) -> None:
         self.landscape = landscape
         self.channels = channel_names(obs)
         self.budget = budget_units(landscape, budget)
         self.ensemble = Ensemble(
-            landscape, fires, episodes=episodes, fires_per_episode=fires_per_episode, workers=workers, stencil=stencil
+            landscape, fires, episodes=episodes, fires_per_episode=fires_per_episode, workers=workers
         )
         self._solved_before = self.ensemble.cells_solved
         row, col, rows, cols = landscape.aoi_window

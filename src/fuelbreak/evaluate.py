@@ -116,7 +116,7 @@ def evaluate(
     ----------
     plans : by name; "no breaks" is added
     fires : held-out fires, 2000 or more for an interval of a point or two
-    stencil : neighbors of a cell; 32 are the most accurate, and not the ones that plans are made with
+    stencil : neighbors of a cell; 32 are the most accurate
 
     Raises
     ------

@@ -88,7 +88,7 @@ def hand_over(
         crs=crs,
         transform=transform,
     )
-    fields = Fields(landscape, fires.weather, stencil=32)  # as it was judged
+    fields = Fields(landscape, fires.weather)
     before = spread(landscape, fires, fields=fields).burn_probability()
     after = spread(landscape, fires, plan, fields=fields).burn_probability()
     meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"

@@ -27,7 +27,7 @@ class Simulate:
         them, so that maps have the shape of the buffered grid, `self.landscape.shape`
     weather : one Weather, or a bank of equally likely ones; `fire_season()` if None
     seed : of the fires; run k of `run_many_simulations` starts the same fires every time it is called
-    stencil : neighbors of a cell: 8 (rough and fast), 16, 32 (most accurate)
+    stencil : as for `spread`
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Simulate:
         weather: Weather | Sequence[Weather] | None = None,
         seed: int = 0,
         *,
-        stencil: int = 16,
+        stencil: int = 32,
     ) -> None:
         bank = fire_season() if weather is None else weather
         self.weather: tuple[Weather, ...] = (bank,) if isinstance(bank, Weather) else tuple(bank)

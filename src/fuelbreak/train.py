@@ -30,7 +30,7 @@ from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
 from fuelbreak.scenarios import Fires, Weather, fire_season
-from fuelbreak.spread import Fields, settle_buffer, spread, warm_up, warm_up_whole_fires
+from fuelbreak.spread import Fields, settle_buffer, spread, warm_up
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN
@@ -493,8 +493,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     heldout = Fires.draw(
         landscape, config.heldout_simulations, config.seed, purpose="heldout", weather=weathers, duration_min=duration
     )
-    say("judge", 0.0, "the judge's fire kernels (32 neighbors), compiled once for this machine and version")
-    warm_up_whole_fires(32)
+    say("judge", 0.0, f"on {config.heldout_simulations} held-out fires")
     scores = evaluate({"agent": plan, **plans}, landscape, heldout)
     return TrainResult(
         folder,

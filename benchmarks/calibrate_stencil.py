@@ -3,7 +3,7 @@
 A fire on a homogeneous grid burns the convex hull of `step / minutes(step)`: a closed form, so no fire is simulated
 here. For each length-to-width and each angle between heading and grid the head rate and the eccentricity are changed
 until the hull has the ellipse's area and differs least from it. The table holds the logarithms of the two changes;
-`spread.calibrated` applies them in full where the landscape is homogeneous and in part where it is mixed.
+`spread.corrected_fields` applies them in full where the landscape is homogeneous and in part where it is mixed.
 
     python benchmarks/calibrate_stencil.py [--check]
 """

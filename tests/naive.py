@@ -134,3 +134,45 @@ def downstream_value(
             total[here] += value[cell]
             here = parent_cell[here]
     return total
+
+
+def corrected_fields(
+    rate: np.ndarray, length_to_width: np.ndarray, heading_deg: np.ndarray, homogeneous, strength: float, gain: float,
+    mixed_above: float = 0.02, heading_weight: float = 4.0,
+) -> np.ndarray:  # fmt: skip
+    """A, Bx, By of each cell (H, W, 3), cell by cell as docs/accuracy.md says it; closed where the rate is 0.
+
+    homogeneous : the table's two changes for a length-to-width and a heading
+    """
+    rows, cols = rate.shape
+    fields = np.empty((rows, cols, 3))
+
+    def slowness(row: int, col: int) -> float:
+        e = np.sqrt(length_to_width[row, col] ** 2 - 1) / length_to_width[row, col]
+        return 1 / (rate[row, col] * (1 - e))
+
+    for row in range(rows):
+        for col in range(cols):
+            if rate[row, col] == 0:
+                fields[row, col] = np.inf, 0, 0
+                continue
+            near = [
+                (r, c)
+                for r in range(max(row - 3, 0), min(row + 4, rows))
+                for c in range(max(col - 3, 0), min(col + 4, cols))
+                if rate[r, c] > 0
+            ]
+            turned = np.deg2rad([heading_deg[at] for at in near])
+            turning = np.sin(turned).var() + np.cos(turned).var()
+            spread = np.sqrt(np.log([slowness(*at) for at in near]).var() + heading_weight**2 * turning)
+            share = 1 - (1 - strength) * (1 - np.exp(-spread / mixed_above))
+            own = slowness(row, col)
+            slower = [slowness(r, c) for r, c in near if max(abs(r - row), abs(c - col)) == 1 and slowness(r, c) > own]
+            beside = sum((1 - own / theirs) ** 2 for theirs in slower) / 8
+            log_rate, log_rear = homogeneous(length_to_width[row, col], heading_deg[row, col])
+            e = np.sqrt(length_to_width[row, col] ** 2 - 1) / length_to_width[row, col]
+            e = max(1 - (1 - e) * np.exp(share * log_rear), 0.0)
+            a = 1 / (rate[row, col] * np.exp(share * log_rate + gain * beside) * (1 - e))
+            heading = np.deg2rad(heading_deg[row, col])
+            fields[row, col] = a, a * e * np.sin(heading), a * e * np.cos(heading)
+    return fields

@@ -5,15 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import naive
 import numpy as np
 import pytest
+from scipy.interpolate import RegularGridInterpolator
 
 from fuelbreak.landscape import Landscape
 from fuelbreak.scenarios import Fires, Weather
-from fuelbreak.spread import AROUND, calibrated, homogeneous_correction, spread
+from fuelbreak.spread import (
+    AROUND,
+    MIXED_STRENGTH,
+    SLOWER_GAIN,
+    corrected_fields,
+    homogeneous_correction,
+    spread,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import accuracy
+import calibrate_stencil
 
 ANGLES = 37  # every 1.25 degrees: the table has every fifth, so most lie between its nodes
 
@@ -38,22 +48,60 @@ def test_shape_holds_up_to_the_stated_length_to_width(stencil, limit):
 @pytest.mark.parametrize("stencil", [16, 32])
 def test_homogeneous_landscape_gets_all_of_the_correction(stencil):
     even = np.ones((20, 20))
-    rate, e = calibrated(0.3 * even, 3.0 * even, 17.0 * even, stencil=stencil)
-    log_rate, log_rear = homogeneous_correction(np.array(3.0), np.array(17.0), stencil)
+    slowness, east, north = np.moveaxis(corrected_fields(0.3 * even, 3.0 * even, 17.0 * even, stencil=stencil), -1, 0)
+    log_rate, log_rear = homogeneous_correction(3.0, 17.0, stencil)
     rear = (1 - np.sqrt(8) / 3) * np.exp(log_rear)
-    np.testing.assert_allclose(rate, 0.3 * np.exp(log_rate), rtol=1e-5)
-    np.testing.assert_allclose(e, 1 - rear, rtol=1e-5)
+    np.testing.assert_allclose(slowness, 1 / (0.3 * np.exp(log_rate) * rear), rtol=1e-6)
+    np.testing.assert_allclose(np.hypot(east, north) / slowness, 1 - rear, rtol=1e-6)
+    np.testing.assert_allclose(np.rad2deg(np.arctan2(east, north)), 17.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_the_table_is_read_between_its_entries(stencil):
+    rows = np.loadtxt(calibrate_stencil.TABLE, delimiter=",", skiprows=1)
+    rows = rows[rows[:, 0] == stencil]
+    axes = np.unique(rows[:, 1]), np.unique(rows[:, 2])
+    tables = np.moveaxis(rows[:, 3:].reshape(len(axes[0]), len(axes[1]), 2), -1, 0)
+    rng = np.random.default_rng(0)
+    shape, heading = rng.uniform(1, 9, 500), rng.uniform(-90, 450, 500)
+    heading[:20], shape[:4] = np.arange(20) * 22.5, (1.0, 8.0, 2.0, 6.0)
+    folded = np.abs((heading + 45) % 90 - 45)
+    for table, ours in zip(tables, homogeneous_correction(shape, heading, stencil), strict=True):
+        expected = RegularGridInterpolator(axes, table)(np.stack([np.clip(shape, 1, 8), folded], axis=1))
+        np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
+def test_fields_are_those_of_the_slow_twin(stencil):
+    """On a patchwork with gaps and on smooth ground; a row and a column of closed cells among them."""
+    rng = np.random.default_rng(stencil)
+    for rate in (rng.choice([0.0, 0.05, 0.4, 3.0], (14, 17)), np.exp(0.02 * rng.standard_normal((14, 17)))):
+        rate[5], rate[:, 9] = 0.0, 0.0
+        shape = rng.choice([1.0, 1.7, 3.3, 9.0], rate.shape)
+        heading = 40 + rng.choice([0.0, 0.1, 30.0]) * rng.standard_normal(rate.shape)
+        expected = naive.corrected_fields(
+            rate, shape, heading, lambda lw, angle: homogeneous_correction(lw, angle, stencil),
+            MIXED_STRENGTH[stencil], SLOWER_GAIN[stencil],
+        )  # fmt: skip
+        ours = corrected_fields(rate, shape, heading, stencil=stencil)
+        np.testing.assert_allclose(ours, expected, rtol=3e-7, atol=1e-7 * expected[np.isfinite(expected)].max())
+
+
+def test_what_spreads_slower_than_a_cell_in_two_years_counts_as_closed():
+    rate = np.array([[1.0, 1.1e-6, 0.9e-6, 0.0]])
+    fields = corrected_fields(rate, np.ones_like(rate), np.zeros_like(rate), strength=0, gain=0)
+    np.testing.assert_array_equal(np.isfinite(fields[0, :, 0]), [True, True, False, False])
+    np.testing.assert_array_equal(fields[0, 2:, 1:], 0.0)
 
 
 def test_correction_in_a_window_has_the_bits_of_the_whole_landscape():
     land = accuracy.drawn("patchwork", 7)
     rate = np.where(land.closed, 0.0, land.rate)
-    whole = calibrated(rate, land.length_to_width, land.heading_deg, stencil=32)
+    whole = corrected_fields(rate, land.length_to_width, land.heading_deg)
     part = np.s_[31:90, 50:117]
-    window = calibrated(rate[part], land.length_to_width[part], land.heading_deg[part], stencil=32)
-    for one, other in zip(whole, window, strict=True):
-        inner = np.s_[AROUND:-AROUND, AROUND:-AROUND]
-        np.testing.assert_array_equal(one[part][inner], other[inner])
+    window = corrected_fields(rate[part], land.length_to_width[part], land.heading_deg[part])
+    inner = np.s_[AROUND:-AROUND, AROUND:-AROUND]
+    np.testing.assert_array_equal(whole[part][inner], window[inner])
 
 
 @pytest.mark.parametrize("stencil", [16, 32])

@@ -60,11 +60,11 @@ def some_plan(landscape: Landscape, n: int, seed: int) -> Plan:
 
 # ---- size and shape
 
-HOMOGENEOUS = 261  # cells a side
+HOMOGENEOUS = 321  # cells a side
 
 
-def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
-    """Cells burned in 180 min where fire runs 0.5 cells a minute everywhere, over the ellipse's pi a b."""
+def homogeneous_area(length_to_width: float, heading_deg: float, stencil: int) -> float:
+    """Cells burned in 210 min where fire runs 0.5 cells a minute everywhere, over the ellipse's pi a b."""
     shape, cell_size = (HOMOGENEOUS, HOMOGENEOUS), 30.0
     everywhere = np.ones(shape, np.float32)
     flat = {item.name: np.zeros(shape, np.float32) for item in dataclasses.fields(FireBehavior)}
@@ -77,12 +77,12 @@ def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
         }
     )
     marks = np.pad(np.zeros((HOMOGENEOUS - 2,) * 2, np.uint8), 1, constant_values=1)
-    world = build_world([cell_fields(behavior, cell_size)], np.zeros(shape), marks)
+    world = build_world([cell_fields(behavior, cell_size, stencil)], np.zeros(shape), marks, stencil=stencil)
     middle = (HOMOGENEOUS // 2 + PAD) * world.width + HOMOGENEOUS // 2 + PAD
     burning = Burning(
         np.array([middle], np.int32),
         np.zeros(1, np.int32),
-        np.full(1, 180, np.float32),
+        np.full(1, 210, np.float32),
         np.zeros(1, np.int32),
         None,
         np.float32(60),
@@ -109,26 +109,23 @@ def homogeneous_area(length_to_width: float, heading_deg: float) -> float:
     # Anderson 1983: the fire starts at the rear focus, so that 2 a = head + back, b = a / LW.
     eccentricity = np.sqrt(length_to_width**2 - 1) / length_to_width
     back = 0.5 * (1 - eccentricity) / (1 + eccentricity)
-    a = (0.5 + back) / 2 * 180
+    a = (0.5 + back) / 2 * 210
     return float(burned[0] / (np.pi * a * a / length_to_width))
 
 
 ANGLES = (0.0, 9.0, 18.4, 26.6, 36.0, 45.0, 63.4, 90.0, 201.0, 333.0)
 
 
-@pytest.mark.parametrize(
-    ("length_to_width", "short"), [(1.0, 0.02), (1.5, 0.035), (2.0, 0.06), (2.5, 0.09), (3.0, 0.12)]
-)
-def test_a_homogeneous_fire_has_nearly_the_area_of_its_ellipse_in_every_direction(length_to_width, short):
-    """A few percent short of pi a b, and the same to 5 points in every direction.
+@pytest.mark.parametrize("stencil", [16, 32])
+@pytest.mark.parametrize("length_to_width", [1.0, 1.5, 2.0, 3.0, 4.0])
+def test_a_homogeneous_fire_has_the_area_of_its_ellipse_in_every_direction(length_to_width, stencil):
+    """Fires over 100 cells long, burned: mean within 2 %, the worst direction within 6 %.
 
-    Short by design: seven tenths of the homogeneous correction, which is what fits mixed fuels. An uncalibrated grid
-    of 8 neighbors is 37 % short at length-to-width 2.
+    An uncalibrated grid of 8 neighbors is 37 % short at length-to-width 2.
     """
-    areas = np.array([homogeneous_area(length_to_width, angle) for angle in ANGLES])
-    assert 1 - short < areas.min(), dict(zip(ANGLES, areas.round(3), strict=True))
-    assert areas.max() < 1.01
-    assert np.ptp(areas) < 0.05
+    error = np.array([homogeneous_area(length_to_width, angle, stencil) for angle in ANGLES]) - 1
+    assert abs(error.mean()) < 0.02, dict(zip(ANGLES, error.round(3), strict=True))
+    assert np.abs(error).max() < 0.06, dict(zip(ANGLES, error.round(3), strict=True))
 
 
 def test_fire_on_flat_grass_runs_before_the_wind():

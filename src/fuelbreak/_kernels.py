@@ -1,4 +1,4 @@
-"""Every compiled loop of fire spread: solve, repair, gains, planes. Arrays in, arrays out; no dice, no I/O.
+"""Every compiled loop of fire spread: fields, solve, repair, gains, planes. Arrays in, arrays out; no dice, no I/O.
 
 Fire growth is minimum travel time (Finney 2002): `arrival[j] = min_i fl(arrival[i] + edge(i, j))` in float32. With
 positive edges and one edge expression this has a unique fixed point, so any queue, any thread count and an incremental
@@ -43,6 +43,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Int = Any  # a whole number, Python's or numpy's
 Maybe = Any  # an array, or None where there is nothing of the kind: each is compiled apart
 
+AROUND = 3  # cells on each side that say whether a cell lies among its like
 PAD = 3  # the longest edge spans three rows or columns
 STENCILS: dict[int, type[np.unsignedinteger[Any]]] = {8: np.uint8, 16: np.uint16, 32: np.uint32}
 IGNITION = np.int8(32)
@@ -350,6 +351,121 @@ else:
         return types.void(array, types.int64), codegen
 
 
+# --- fields: what is told to the grid so that it burns what it should -----------------------------------------------
+
+
+class Correction(NamedTuple):
+    """How to correct a grid of one stencil, see `spread.corrected_fields`.
+
+    length_to_width f8 (L,), angle_deg f8 (N,) evenly spaced from 0: axes of log_rate, log_rear f8 (L, N), the changes
+    of head rate and of 1 - eccentricity with which a homogeneous grid burns the area of the ellipse.
+    strength : share of them where fuels or headings are mixed.  gain : of log rate beside slower cells.
+    mixed_above, heading_weight : see `spread.MIXED_ABOVE`, `HEADING_WEIGHT`.
+    slowest_min : minutes per cell from which on a cell counts as one that does not spread.
+    """
+
+    length_to_width: F8
+    angle_deg: F8
+    log_rate: F8
+    log_rear: F8
+    strength: float
+    gain: float
+    mixed_above: float
+    heading_weight: float
+    slowest_min: float
+
+
+@inlined
+def homogeneous(correction: Correction, length_to_width: float, heading_deg: float) -> tuple[float, float]:
+    """Logarithmic changes of head rate and of 1 - eccentricity on homogeneous ground, between the table's entries."""
+    shapes, angles = correction.length_to_width, correction.angle_deg
+    shape = min(max(length_to_width, shapes[0]), shapes[-1])
+    i = 0
+    while i < len(shapes) - 2 and shape >= shapes[i + 1]:
+        i += 1
+    u = (shape - shapes[i]) / (shapes[i + 1] - shapes[i])
+    place = abs(heading_deg - 90.0 * np.floor((heading_deg + 45.0) / 90.0)) / angles[1]
+    j = min(int(place), len(angles) - 2)
+    v = place - j
+    a, b = correction.log_rate, correction.log_rear
+    return (
+        (a[i, j] * (1 - v) + a[i, j + 1] * v) * (1 - u) + (a[i + 1, j] * (1 - v) + a[i + 1, j + 1] * v) * u,
+        (b[i, j] * (1 - v) + b[i, j + 1] * v) * (1 - u) + (b[i + 1, j] * (1 - v) + b[i + 1, j + 1] * v) * u,
+    )
+
+
+@kernel
+def all_homogeneous(correction: Correction, length_to_width: F8, heading_deg: F8, log_rate: F8, log_rear: F8) -> None:
+    """`homogeneous` of each of n cells, into log_rate, log_rear (n,)."""
+    for i in range(len(log_rate)):
+        log_rate[i], log_rear[i] = homogeneous(correction, length_to_width[i], heading_deg[i])
+
+
+@making
+def fill_fields(correction: Correction, rate: F8, length_to_width: F8, heading_deg: F8, fields: F4) -> None:
+    """Fill `fields` (H, W, 3): A, Bx, By of each cell, corrected; infinity, 0, 0 where nothing spreads.
+
+    rate f8 (H, W) cells per min at the head; length_to_width, heading_deg f8 (H, W). What a cell gets depends on the
+    cells within AROUND of it alone, and in the last bit: a window has the fields of the whole.
+    """
+    rows, cols = rate.shape
+    slowness = np.zeros((rows + 2, cols + 2))  # 0 where nothing spreads
+    # Sums of these over the cells around, 0 where nothing spreads: whether it does, log slowness and its square, east
+    # and its square, north and its square of the heading.
+    parts = np.zeros((rows, 7, cols + 2 * AROUND))
+    for row in range(rows):
+        for col in range(cols):
+            if rate[row, col] > 0:
+                e = np.sqrt(length_to_width[row, col] ** 2 - 1) / length_to_width[row, col]
+                slow = 1 / (rate[row, col] * (1 - e))
+                heading = np.deg2rad(heading_deg[row, col])
+                log, east, north = np.log(slow), np.sin(heading), np.cos(heading)
+                slowness[row + 1, col + 1] = slow
+                part = parts[row, :, col + AROUND]
+                part[0], part[1], part[3], part[5] = 1.0, log, east, north
+                part[2], part[4], part[6] = log * log, east * east, north * north
+    column = np.empty((7, cols + 2 * AROUND))
+    total = np.empty((7, cols))
+    beside = np.empty(cols)
+    for row in range(rows):
+        first = max(row - AROUND, 0)
+        column[:] = parts[first]
+        for other in range(first + 1, min(row + AROUND + 1, rows)):
+            column += parts[other]
+        total[:] = column[:, :cols]
+        for shift in range(1, 2 * AROUND + 1):
+            total += column[:, shift : shift + cols]
+        beside[:] = 0.0
+        for step in range(9):
+            near = slowness[row + step // 3, step % 3 : step % 3 + cols]
+            own = slowness[row + 1, 1 : 1 + cols]
+            for col in range(cols):
+                beside[col] += (1 - own[col] / max(near[col], own[col], 1e-300)) ** 2
+        for col in range(cols):
+            slow = slowness[row + 1, col + 1]
+            fields[row, col, 0], fields[row, col, 1], fields[row, col, 2] = np.inf, 0.0, 0.0
+            if slow == 0:
+                continue
+            n = total[0, col]
+            variance = 0.0
+            for i in range(1, 7, 2):
+                mean = total[i, col] / n
+                weight = 1.0 if i == 1 else correction.heading_weight**2
+                variance += weight * max(total[i + 1, col] / n - mean**2, 0.0)
+            mixed = 1 - np.exp(-np.sqrt(variance) / correction.mixed_above)
+            applied = 1 - (1 - correction.strength) * mixed
+            log_rate, log_rear = homogeneous(correction, length_to_width[row, col], heading_deg[row, col])
+            rear = 1 / (slow * rate[row, col])
+            head = rate[row, col] * np.exp(applied * log_rate + correction.gain * beside[col] / 8)
+            rear = min(rear * np.exp(applied * log_rear), 1.0)
+            a = 1 / (head * rear)
+            if a <= correction.slowest_min:
+                b = a * (1 - rear)
+                fields[row, col, 0] = a
+                fields[row, col, 1] = b * parts[row, 3, col + AROUND]
+                fields[row, col, 2] = b * parts[row, 5, col + AROUND]
+
+
 # --- geometry: edges, masks, treatments ------------------------------------------------------------------------------
 
 
@@ -491,11 +607,35 @@ def special_bits(codes: U1, cell: Int, offset: I8, crossed: I8) -> Any:
 
 @kernel
 def all_open_bits(codes: U1, open_dirs: Bits, offset: I8, crossed: I8, flanks: I8, width: Int) -> None:
-    """Fill `open_dirs` (C,) for a whole padded grid."""
+    """Fill `open_dirs` (C,) for a whole padded grid: all open, then shut around each cell that blocks."""
+    rows, every = len(codes) // width, (np.uint64(1) << np.uint64(len(offset))) - np.uint64(1)
     open_dirs[:] = 0
-    for row in range(PAD, len(codes) // width - PAD):
+    for row in range(PAD, rows - PAD):
         for cell in range(row * width + PAD, (row + 1) * width - PAD):
-            open_dirs[cell] = open_bits(codes, cell, offset, crossed, flanks)
+            open_dirs[cell] = every
+    for row in range(PAD, rows - PAD):
+        by_padding = row < 2 * PAD or row >= rows - 2 * PAD
+        for column in range(PAD, width - PAD):
+            cell = row * width + column
+            if blocks(codes[cell]):
+                shut_around(codes, open_dirs, cell, offset, crossed, flanks)
+            elif by_padding or column < 2 * PAD or column >= width - 2 * PAD:  # the padding blocks too
+                open_dirs[cell] &= open_bits(codes, cell, offset, crossed, flanks)
+
+
+@inner
+def shut_around(codes: U1, open_dirs: Bits, cell: Int, offset: I8, crossed: I8, flanks: I8) -> None:
+    """Shut every edge that crosses a cell (C,), or passes its corner where the other flank blocks already."""
+    open_dirs[cell] = 0
+    for k in range(len(offset)):
+        bit = np.uint32(1) << np.uint32(k)
+        open_dirs[cell - offset[k]] &= ~bit
+        for m in range(4):  # where nothing is crossed this is the cell itself
+            open_dirs[cell - crossed[k, m]] &= ~bit
+        for one in range(2):
+            start = cell - flanks[k, one]
+            if blocks(codes[start + flanks[k, 1 - one]]):
+                open_dirs[start] &= ~bit
 
 
 @inner
@@ -515,17 +655,7 @@ def refresh(world: World, codes: U1, open_dirs: Bits, special: Maybe, cell: Int)
 def shut_cell(world: World, codes: U1, open_dirs: Bits, cell: Int) -> None:
     """Make a cell of one pattern (C,) a firebreak: shut every edge that crosses it."""
     codes[cell] |= TREATED
-    offset, crossed, flanks = world.offset, world.crossed, world.flanks
-    open_dirs[cell] = 0
-    for k in range(len(offset)):
-        bit = np.uint32(1) << np.uint32(k)
-        open_dirs[cell - offset[k]] &= ~bit
-        for m in range(4):  # where nothing is crossed this is the cell itself
-            open_dirs[cell - crossed[k, m]] &= ~bit
-        for one in range(2):
-            start = cell - flanks[k, one]
-            if blocks(codes[start + flanks[k, 1 - one]]):
-                open_dirs[start] &= ~bit
+    shut_around(codes, open_dirs, cell, world.offset, world.crossed, world.flanks)
 
 
 @kernel

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuelbreak import _kernels, parallel
-from fuelbreak._kernels import ALTERED, CLOSED, PAD, Burning, Masks, States, World
+from fuelbreak._kernels import ALTERED, AROUND, CLOSED, PAD, Burning, Correction, Masks, States, World
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan, Window
@@ -51,7 +51,6 @@ MIXED_STRENGTH = {8: 0.66, 16: 0.62, 32: 0.75}
 SLOWER_GAIN = {8: 0.14, 16: 0.46, 32: 0.38}
 MIXED_ABOVE = 0.02  # standard deviation of log slowness within AROUND cells that is mixed rather than homogeneous
 HEADING_WEIGHT = 4.0  # a heading that varies by one radian is as mixed as log slowness that varies by this
-AROUND = 3
 # Length-to-width up to which the shape of a homogeneous fire is right to a fifth of its area at the worst wind angle
 # (docs/accuracy.md), and the share of cells beyond it from which to warn.
 LONGEST = {8: 1.5, 16: 3.0, 32: 4.0}
@@ -59,123 +58,70 @@ LONGEST_SHARE = 0.25
 
 
 @lru_cache(maxsize=3)
-def _calibration(stencil: int) -> tuple[F8, F8, F8, F8]:
-    """Length-to-width and angle axes and the two tables made by benchmarks/calibrate_stencil.py."""
+def _correction(stencil: int) -> Correction:
+    """The table made by benchmarks/calibrate_stencil.py and how much of it is applied."""
     text = files("fuelbreak").joinpath("stencil_calibration.csv").read_text()
     rows = np.loadtxt(text.splitlines(), delimiter=",", skiprows=1)
     rows = rows[rows[:, 0] == stencil]
     length_to_width, angle = np.unique(rows[:, 1]), np.unique(rows[:, 2])
-    shape = (len(length_to_width), len(angle))
-    return length_to_width, angle, rows[:, 3].reshape(shape), rows[:, 4].reshape(shape)
+    log_rate, log_rear = (rows[:, i].reshape(len(length_to_width), len(angle)).copy() for i in (3, 4))
+    numbers = MIXED_STRENGTH[stencil], SLOWER_GAIN[stencil], MIXED_ABOVE, HEADING_WEIGHT, SLOWEST_MIN
+    return Correction(length_to_width, angle, log_rate, log_rear, *numbers)
 
 
-def homogeneous_correction(length_to_width: F8, heading_deg: F8, stencil: int) -> tuple[F8, F8]:
+def homogeneous_correction(length_to_width: npt.ArrayLike, heading_deg: npt.ArrayLike, stencil: int) -> tuple[F8, F8]:
     """Logarithmic changes of head rate and of 1 - eccentricity with which a homogeneous grid burns the wanted area."""
-    lw_axis, angle_axis, log_rate, log_rear = _calibration(stencil)
-    folded = np.abs((heading_deg + 45.0) % 90.0 - 45.0)
-    lw = np.clip(length_to_width, lw_axis[0], lw_axis[-1])
-    i = np.clip(np.searchsorted(lw_axis, lw, side="right") - 1, 0, len(lw_axis) - 2)
-    j = np.clip(np.searchsorted(angle_axis, folded, side="right") - 1, 0, len(angle_axis) - 2)
-    u = (lw - lw_axis[i]) / (lw_axis[i + 1] - lw_axis[i])
-    v = (folded - angle_axis[j]) / (angle_axis[j + 1] - angle_axis[j])
-
-    def between(table: F8) -> F8:
-        low = table[i, j] * (1 - v) + table[i, j + 1] * v
-        high = table[i + 1, j] * (1 - v) + table[i + 1, j + 1] * v
-        return np.asarray(low * (1 - u) + high * u)
-
-    return between(log_rate), between(log_rear)
+    shape, heading = np.broadcast_arrays(np.asarray(length_to_width, np.float64), np.asarray(heading_deg, np.float64))
+    log_rate, log_rear = np.empty(shape.size), np.empty(shape.size)
+    flat = np.ascontiguousarray(shape.ravel()), np.ascontiguousarray(heading.ravel())
+    _kernels.all_homogeneous(_correction(stencil), *flat, log_rate, log_rear)
+    return log_rate.reshape(shape.shape), log_rear.reshape(shape.shape)
 
 
-def _sum_around(values: F8) -> F8:
-    """Sum over the (2 AROUND + 1) x (2 AROUND + 1) cells about each cell (H, W), always added in the same order."""
-    for _ in range(2):
-        padded = np.pad(values, ((AROUND, AROUND), (0, 0)))
-        total = padded[: len(values)].copy()
-        for shift in range(1, 2 * AROUND + 1):
-            total += padded[shift : shift + len(values)]
-        values = total.T
-    return np.asarray(values)
-
-
-def _variance_around(values: F8, spreads: npt.NDArray[np.bool_], count: F8) -> F8:
-    mean = _sum_around(np.where(spreads, values, 0.0)) / count
-    return np.asarray(np.maximum(_sum_around(np.where(spreads, values**2, 0.0)) / count - mean**2, 0.0))
-
-
-def mixedness(slowness: F8, heading_deg: F8, spreads: npt.NDArray[np.bool_]) -> F8:
-    """How mixed fuels and headings are about each cell (H, W): 0 in a homogeneous place, 1 in a mixed one."""
-    heading = np.deg2rad(heading_deg)
-    count = np.maximum(_sum_around(spreads.astype(np.float64)), 1.0)
-    turning = sum(_variance_around(part, spreads, count) for part in (np.sin(heading), np.cos(heading)))
-    spread = np.sqrt(_variance_around(np.log(slowness), spreads, count) + HEADING_WEIGHT**2 * turning)
-    return np.asarray(1 - np.exp(-spread / MIXED_ABOVE))
-
-
-def slower_around(slowness: F8, spreads: npt.NDArray[np.bool_]) -> F8:
-    """How much slower the eight cells about each cell are (H, W): the mean of (1 - slowness / theirs)^2, 0 if faster.
-
-    The square, since a cell that is a little slower shuts no edge. Cells where nothing spreads do not count.
-    """
-    rows, cols = slowness.shape
-    padded = np.pad(np.where(spreads, slowness, 0.0), 1)
-    total = np.zeros(slowness.shape)
-    for row in range(3):
-        for col in range(3):
-            other = padded[row : row + rows, col : col + cols]
-            total += (1 - slowness / np.maximum(other, slowness)) ** 2
-    return total / 8
-
-
-def calibrated(
-    spread_rate: F8,
-    length_to_width: F8,
-    heading_deg: F8,
+def corrected_fields(
+    spread_rate: npt.ArrayLike,
+    length_to_width: npt.ArrayLike,
+    heading_deg: npt.ArrayLike,
     *,
     stencil: int = 32,
     strength: float | None = None,
     gain: float | None = None,
-) -> tuple[F8, F8]:
-    """Head rate and eccentricity (H, W) to give the grid so that it burns what it should.
+) -> F4:
+    """Slowness of spread of every cell, corrected so that the grid burns what it should: (H, W, 3) f4 of A, Bx, By.
+
+    An ellipse that grows from its rear focus has slowness A - B.d along the unit vector d, x east, y north, in min per
+    cell, with A = 1 / (R (1 - e)) and B = A e u, where R is the head rate in cells per min, e the eccentricity and u
+    the heading. Cells where nothing spreads hold infinity, 0, 0. The correction changes R and e by what is tabled for a
+    homogeneous grid, by a share of that where slowness or heading vary within AROUND cells, and raises R by what the
+    mean of (1 - slowness / theirs)^2 over the eight cells around is, of those that are slower: the square, since a cell
+    that is a little slower shuts no edge. See docs/accuracy.md.
 
     Parameters
     ----------
-    spread_rate : (H, W) head rate of spread, any unit; 0 where nothing spreads
+    spread_rate : (H, W) head rate of spread, cells per min; 0 where nothing spreads
     length_to_width : (H, W), of the fire's ellipse, >= 1
     heading_deg : (H, W) direction of spread, degrees clockwise from grid north
     strength, gain : in place of MIXED_STRENGTH and SLOWER_GAIN; with strength 1 and gain 0 the homogeneous correction
     """
-    strength = MIXED_STRENGTH[stencil] if strength is None else strength
-    gain = SLOWER_GAIN[stencil] if gain is None else gain
-    spreads = spread_rate > 0
-    rear = 1 - np.sqrt(length_to_width**2 - 1) / length_to_width
-    slowness = 1 / (np.where(spreads, spread_rate, 1.0) * rear)
-    applied = 1 - (1 - strength) * mixedness(slowness, heading_deg, spreads)
-    log_rate, log_rear = homogeneous_correction(length_to_width, heading_deg, stencil)
-    rate = spread_rate * np.exp(applied * log_rate + gain * slower_around(slowness, spreads))
-    return rate, 1 - np.minimum(rear * np.exp(applied * log_rear), 1.0)
+    correction = _correction(stencil)
+    if strength is not None:
+        correction = correction._replace(strength=strength)
+    if gain is not None:
+        correction = correction._replace(gain=gain)
+    rate, shape, heading = (np.ascontiguousarray(x, np.float64) for x in (spread_rate, length_to_width, heading_deg))
+    fields = np.empty((*rate.shape, 3), np.float32)
+    _kernels.fill_fields(correction, rate, shape, heading, fields)
+    return fields
 
 
 def cell_fields(behavior: FireBehavior, cell_size_m: float, stencil: int = 32) -> F4:
-    """Slowness of spread of every cell: (H, W, 3) f4 of A, Bx, By in min per cell, x east, y north.
-
-    An ellipse that grows from its rear focus has slowness A - B.d along the unit vector d, with A = 1 / (R (1 - e)) and
-    B = A e u, where R is the head rate in cells per min, e the eccentricity and u the heading. Cells where nothing
-    spreads hold infinity, 0, 0.
-    """
-    spreads = behavior.spread_rate_m_min > 0
-    heading_deg = behavior.spread_direction_deg.astype(np.float64)
-    rate, e = calibrated(
+    """The `corrected_fields` of a landscape's fire behavior: (H, W, 3) f4."""
+    return corrected_fields(
         behavior.spread_rate_m_min.astype(np.float64) / cell_size_m,
-        behavior.length_to_width.astype(np.float64),
-        heading_deg,
+        behavior.length_to_width,
+        behavior.spread_direction_deg,
         stencil=stencil,
     )
-    heading = np.deg2rad(heading_deg)
-    slowness = 1 / (np.where(spreads, rate, 1.0) * (1 - e))
-    fields = np.stack([slowness, slowness * e * np.sin(heading), slowness * e * np.cos(heading)], axis=-1)
-    fields[~spreads | (slowness > SLOWEST_MIN)] = (np.inf, 0.0, 0.0)
-    return fields.astype(np.float32)
 
 
 def _value_step(landscape: Landscape) -> float:
@@ -246,9 +192,9 @@ def build_world(
         )
         shut.append((closed, then))
         # Less than the usual time between neighbors: few cells settled twice, few moved to another bucket.
-        spreads = np.isfinite(field[..., 0])
-        ahead = field[spreads, 0] - np.hypot(field[spreads, 1], field[spreads, 2])
-        typical = 0.7 * float(np.median(ahead)) if len(ahead) else 1.0
+        some = field.reshape(-1, 3)[:: max(1, field.size // 10_000)]  # any width gives the same bits
+        some = some[np.isfinite(some[:, 0])]
+        typical = 0.7 * float(np.median(some[:, 0] - np.hypot(some[:, 1], some[:, 2]))) if len(some) else 1.0
         buckets[i] = np.clip(typical if bucket_min is None else bucket_min[i], 1e-4, 1e4)
     pattern, first = np.empty(k, np.int32), dict[bytes, int]()
     for i, (closed, then) in enumerate(shut):

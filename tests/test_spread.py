@@ -16,7 +16,7 @@ from fuelbreak._kernels import PAD, Burning, Masks, burn_statistics, make_scratc
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan, shaded
-from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.scenarios import Fires, Weather, fire_season, holding
 from fuelbreak.spread import (
     Ensemble,
     Fields,
@@ -542,6 +542,25 @@ def test_a_firebreak_that_may_not_hold_stops_less_and_the_draws_are_the_same_for
     assert ensemble.losses()[0] == some.mean_loss
     with pytest.raises(InputError, match="hold: its probabilities"):
         spread(land, fires, plan, hold=lambda flame_m: flame_m * 0 + 2)
+
+
+def test_draws_of_holding_are_made_a_few_fires_at_a_time_and_of_a_series_the_strongest_hour_counts(land, monkeypatch):
+    plan, series = some_plan(land, 120, 0), hourly(land)
+
+    def hold(flame_m):
+        return np.exp(-flame_m / 2)
+
+    together = spread(land, series, plan, hold=hold)
+    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "HOLDS_AT_ONCE", 300)  # two fires
+    np.testing.assert_array_equal(spread(land, series, plan, hold=hold).loss, together.loss)
+    fields = Fields(land, series.weather)
+    setting = sys.modules["fuelbreak.spread"]._Setting(fields, series, plan, hold, 0)
+    scene = sys.modules["fuelbreak.spread"]._scene(setting, np.arange(len(series)), fields.whole_window, 1)
+    bits = scene.burning.holds
+    flames = np.stack([fire_behavior(land, weather).flame_length_m.ravel()[plan.cells] for weather in series.weather])
+    expected = holding(series, plan.cells, hold(flames)[series.weather_index].min(axis=1), 0)
+    np.testing.assert_array_equal(np.unpackbits(bits, axis=1, bitorder="little")[:, : len(plan.cells)], expected)
+    assert 0 < expected.mean() < 1
 
 
 def test_shaded_fuelbreaks_slow_a_fire_or_speed_it_up(land, fires):

@@ -35,10 +35,11 @@ HoldRule = Callable[[F4], npt.ArrayLike]  # head flame length, m -> probability 
 SLOWEST_MIN = 1e6  # minutes per cell, two years, from which on a cell counts as one that does not spread
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
 WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
-SCRATCH_BYTES = 72  # a thread's working memory for each cell, counts included
+SCRATCH_BYTES = 80  # a thread's working memory for each cell, counts included
 KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
 FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
 USUAL_WINDOW = 20_000  # cells of the window in which a fire usually ends, for choosing what is cheaper
+HOLDS_AT_ONCE = 2_000_000  # draws of holding in memory at a time, some 50 bytes each
 MAX_BUFFER_CELLS = 25
 OTHER_FIELDS = "fields: they were made for another landscape or another bank of weathers; leave them out"
 
@@ -472,15 +473,20 @@ def _with_holding(
     part = landscape if window == (0, 0, *landscape.shape) else _part(landscape, window)
     row, col = np.divmod(cells, landscape.shape[1])
     here = (row - window[0]) * window[3] + col - window[1]
+    held = len(fires) * len(cells) / 8 + 8 * len(fires.weather) * len(cells)
+    _refuse_beyond_memory(held, f"which of {len(cells)} breaks hold against each of {len(fires)} fires")
     chances = np.empty((len(fires.weather), len(cells)))
     for i in np.unique(fires.weather_index).tolist():
         chances[i] = _chances(rule, fire_behavior(part, fires.weather[i]).flame_length_m.ravel()[here])
     bits = np.zeros((len(fires), -(-len(cells) // 8)), np.uint8)
-    for first in range(0, len(fires), 256):
-        some = np.arange(first, min(first + 256, len(fires)))
-        weather_index = fires.weather_index[some]
+    at_once = max(1, HOLDS_AT_ONCE // max(len(cells), 1))
+    for first in range(0, len(fires), at_once):
+        some = np.arange(first, min(first + at_once, len(fires)))
         # Of a series the day's strongest fire counts: a break is not known to be met at a calm hour.
-        chance = chances[weather_index] if weather_index.ndim == 1 else chances[weather_index].min(axis=1)
+        by_period = fires.weather_index[some].reshape(len(some), -1).T
+        chance = chances[by_period[0]]
+        for weather_index in by_period[1:]:
+            np.minimum(chance, chances[weather_index], out=chance)
         bits[some] = np.packbits(holding(fires.take(some), cells, chance, seed), axis=1, bitorder="little")
     place = np.zeros((window[2] + 2 * PAD) * (window[3] + 2 * PAD), np.int32)
     place[_padded_cell(here, window[3])] = np.arange(len(cells))

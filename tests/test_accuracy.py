@@ -73,12 +73,12 @@ def test_the_table_is_read_between_its_entries(stencil):
 
 @pytest.mark.parametrize("stencil", [8, 16, 32])
 def test_fields_are_those_of_the_slow_twin(stencil):
-    """On a patchwork with gaps and on smooth ground; a row and a column of closed cells among them."""
-    rng = np.random.default_rng(stencil)
-    for rate in (rng.choice([0.0, 0.05, 0.4, 3.0], (14, 17)), np.exp(0.02 * rng.standard_normal((14, 17)))):
+    """On a patchwork with gaps, and on ground so smooth that every cell around counts for how mixed it is."""
+    rng, size = np.random.default_rng(stencil), (14, 17)
+    patchwork = rng.choice([0.0, 0.05, 0.4, 3.0], size), rng.choice([1.0, 1.7, 3.3, 9.0], size), 40 * rng.random(size)
+    smooth = np.exp(0.01 * rng.standard_normal(size)), np.full(size, 2.6), 40 + 0.1 * rng.standard_normal(size)
+    for rate, shape, heading in (patchwork, smooth):
         rate[5], rate[:, 9] = 0.0, 0.0
-        shape = rng.choice([1.0, 1.7, 3.3, 9.0], rate.shape)
-        heading = 40 + rng.choice([0.0, 0.1, 30.0]) * rng.standard_normal(rate.shape)
         expected = naive.corrected_fields(
             rate, shape, heading, lambda lw, angle: homogeneous_correction(lw, angle, stencil),
             MIXED_STRENGTH[stencil], SLOWER_GAIN[stencil],

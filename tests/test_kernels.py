@@ -222,6 +222,23 @@ def test_the_heap_fallback_and_any_bucket_width_give_the_same_bits_and_parents(s
 
 
 @pytest.mark.parametrize("stencil", [8, 16, 32])
+@pytest.mark.parametrize("width", [0.001, 0.02, 0.3])
+def test_hardly_a_cell_is_settled_twice_where_buckets_are_narrow(stencil, width):
+    """Neither one that waits at the ring's end before its time, nor one that has moved to an earlier bucket."""
+    case = random_case(np.random.default_rng(1), stencil, size=(40, 40), fires=20, weathers=1, duration=np.inf)
+    world = case.world._replace(bucket_min=np.full(1, width, np.float32))
+    burned, settled = np.zeros((2, 20), np.int64)
+    _kernels.burn_statistics(
+        world, _kernels.Masks(world.codes, world.open_dirs), None, case.burning, NONE_TREATED, np.ones(20, np.int64),
+        np.zeros(len(world.value), np.int64), burned, np.zeros(20), np.zeros(20, np.uint8), settled,
+        np.zeros(1, np.int64), _kernels.make_scratch(world),
+    )  # fmt: skip
+    assert burned.sum() > 20_000
+    assert (burned <= settled).all()
+    assert settled.sum() < 1.03 * burned.sum()
+
+
+@pytest.mark.parametrize("stencil", [8, 16, 32])
 def test_no_leaks_the_burned_set_at_infinite_time_is_the_four_connected_component(stencil):
     """1500 random landscapes of each stencil, breaks drawn by treatment and by fuel alike."""
     for seed in range(1500):

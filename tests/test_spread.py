@@ -622,6 +622,27 @@ def test_gains_are_what_each_unit_avoids_whatever_the_workers(land, fires):
     assert one.gains(lines).avoided.shape == (2, len(lines))
 
 
+def test_sums_over_many_large_unequal_fires_are_the_same_whatever_the_workers():
+    # 800 fires behind one corridor: with 2**12 steps of weight the sums would need more than the 53 bits of a float64.
+    rng = np.random.default_rng(0)
+    fuel = np.ones((120, 124), np.int16)
+    fuel[:, :4], fuel[60, :4] = 99, 1
+    value = rng.uniform(0.5, 1.0, fuel.shape).astype(np.float32)
+    land = Landscape.from_arrays(fuel_model=fuel, value=value)
+    start = np.stack([np.full(800, 60), rng.integers(0, 2, 800)], axis=1)
+    fires = Fires(start, [Weather()], np.inf, weight=rng.uniform(0.5, 1.0, 800))
+    seen = []
+    for workers in (1, 2, 3):
+        ensemble = Ensemble(land, fires, workers=workers)
+        ensemble.reset(0, np.arange(800))
+        planes, gains = ensemble.planes(), ensemble.gains(np.array([60 * 124 + 2]))
+        seen.append((planes, gains.avoided, gains.bound))
+        assert gains.avoided[0, 0] == pytest.approx(ensemble.losses()[0], rel=1e-3)
+    for other in seen[1:]:
+        for mine, theirs in zip(seen[0], other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
 def test_planes_kept_step_by_step_are_those_summed_anew(land, fires):
     ensemble = Ensemble(land, fires, episodes=2, fires_per_episode=40, workers=2)
     plan = some_plan(land, 10, 3)

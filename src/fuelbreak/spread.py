@@ -35,6 +35,7 @@ HoldRule = Callable[[F4], npt.ArrayLike]  # head flame length, m -> probability 
 SLOWEST_MIN = 1e6  # minutes per cell, two years, from which on a cell counts as one that does not spread
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
 WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
+FEWEST_WEIGHT_STEPS = 2**6  # coarser weights would say something else than the user did
 SCRATCH_BYTES = 80  # a thread's working memory for each cell, counts included
 KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
 FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
@@ -436,6 +437,15 @@ def _exact_weights(weight: F8, steps: int = VALUE_STEPS) -> I8:
         return np.ones(len(weight), np.int64)
     whole = np.asarray(np.rint(weight / weight.max() * steps), np.int64)
     return np.maximum(whole, weight > 0)  # what counts a little counts, if only by one step
+
+
+def _weight_steps(loss: float, landscape: Landscape) -> int:
+    """How finely weights may be told apart so that sums of weighted losses, up to `loss`, stay exact in float64.
+
+    One bit in 53 is kept free: what a unit of several cells may avoid at the most counts some cells twice.
+    """
+    room = 2.0**52 / max(loss / _value_step(landscape), 1.0)
+    return int(np.clip(2.0 ** np.floor(np.log2(room)), FEWEST_WEIGHT_STEPS, WEIGHT_STEPS))
 
 
 def _burning(fires: Fires, window: Window, index: dict[int, int] | None = None, which: I8 | None = None) -> Burning:
@@ -998,7 +1008,9 @@ class Ensemble:
         )
         self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
         self._weight_sum = np.ones(episodes)
-        self._exact_weight = _exact_weights(fires.weight, WEIGHT_STEPS).astype(np.float64)
+        most = np.sort(self._bank_loss)[::-1] if self._room == 0 else np.full(len(fires), self.world.value.sum())
+        steps = _weight_steps(float(most[: self.fires_per_episode].sum()), landscape)
+        self._exact_weight = _exact_weights(fires.weight, steps).astype(np.float64)
         self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
         self._with_planes = np.zeros(episodes, np.uint8)  # whose sums are kept up to date
 

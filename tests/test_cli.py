@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pyogrio
 import pytest
 import rasterio
@@ -488,6 +490,8 @@ def test_a_budget_that_buys_nothing_or_too_much(tif, tmp_path, capsys, command, 
         (("--workers", "0"), "workers: 0", "at least 1"),
         (("--crs", "EPSG:1"), "'EPSG:1'", "EPSG:32611"),
         (("--simulations", "0"), "--simulations", "1"),
+        (("--simulations", str(10**11)), "cannot draw 100000000000 fires", "below 2^31"),
+        (("--heldout", str(10**11)), "cannot draw 100000000000 fires", "below 2^31"),
         (("--seed", "-1"), "--seed", "0"),
         (("--colour", "red"), "--colour", "o such option"),
     ],
@@ -496,6 +500,13 @@ def test_options_that_make_no_sense(tif, tmp_path, capsys, arguments, names, rem
     line = refused(capsys, "plan", tif, *arguments, "--out", tmp_path / "out")
     assert names in line
     assert remedy in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_fires_than_memory_holds_are_refused_before_anything_is_made(tif, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
+    line = refused(capsys, "simulate", tif, "--fires", 10**7, "--out", tmp_path / "out")
+    assert "memory: 10,000,000 fires need 1.9 GiB, 0.9 GiB are free; draw fewer" in line
     assert not (tmp_path / "out").exists()
 
 

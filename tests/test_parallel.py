@@ -48,8 +48,8 @@ def test_cores_and_workers_are_at_least_one():
     assert 1 <= parallel.nested_workers() <= max(1, parallel.available_cores() // 4)
     assert parallel.checked_workers(None) == parallel.available_cores()
     assert parallel.checked_workers(7) == 7
-    for none in (0, -3):
-        with pytest.raises(InputError, match=f"workers: {none} .* at least 1"):
+    for none in (0, -3, 1.5, "many"):
+        with pytest.raises(InputError, match=f"workers: {none!r} .* at least 1"):
             parallel.checked_workers(none)
 
 

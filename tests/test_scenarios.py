@@ -174,6 +174,7 @@ def test_what_drawing_says_of_itself(land):
     [
         ({"purpose": "test"}, "train, validate, heldout"),
         ({"n": 0}, "at least 1"),
+        ({"n": 10**11}, "below 2\\^31"),
         ({"seed": -1}, "seed is -1"),
         ({"duration_min": 0}, "above 0"),
         ({"duration_min": -5}, "above 0"),
@@ -268,6 +269,9 @@ def test_fires_cannot_be_changed_and_keep_their_own_copy():
         ({"weight": [1, -1]}, "negative"),
         ({"weight": [0, 0]}, "zero"),
         ({"weight": [1, math.inf]}, "finite"),
+        ({"weight": [1e308, 1e308]}, "each 1e100 at most, 1e-100 together"),
+        ({"weight": [1e-300, 0]}, "each 1e100 at most, 1e-100 together"),
+        ({"weight": [1, math.nan]}, "finite"),
         ({"weight": [1, 2, 3]}, "2 finite"),
         ({"weight": ["a", "b"]}, "finite"),
         ({"number": [0]}, "2 whole numbers from 0"),

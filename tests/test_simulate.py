@@ -73,6 +73,9 @@ def test_one_weather_and_the_duration_are_those_given():
     result = Simulate(land, Weather(wind_speed_kmh=8), seed=3).run_many_simulations(4, 15)
     assert result.fires.weather == (Weather(wind_speed_kmh=8),)
     assert (result.fires.duration_min == 15).all()
+    for wrong in ([], "windy", [Weather(), 3]):
+        with pytest.raises(InputError, match="must be a Weather or a list of Weather"):
+            Simulate(land, wrong)
     with pytest.raises(InputError, match="at least 1"):
         Simulate(land).run_many_simulations(0)
     with pytest.raises(InputError, match="above 0"):

@@ -22,6 +22,7 @@ from fuelbreak.spread import (
     Fields,
     build_world,
     cell_fields,
+    corrected_fields,
     expected_fire_length_cells,
     settle_buffer,
     spread,
@@ -325,10 +326,16 @@ def test_a_plan_of_another_grid_is_refused(land, fires):
 
 
 def test_other_impossible_calls_are_refused(land, fires):
-    with pytest.raises(InputError, match="stencil"):
-        spread(land, fires, stencil=12)
-    with pytest.raises(InputError, match="workers"):
-        spread(land, fires, workers=0)
+    for stencil in (12, 8.0, [8], "many"):
+        with pytest.raises(InputError, match="stencil"):
+            spread(land, fires, stencil=stencil)
+    for workers in (0, 1.5, "many"):
+        with pytest.raises(InputError, match="workers"):
+            spread(land, fires, workers=workers)
+    grid = np.ones((4, 4))
+    for three in ((grid, grid[:2], grid), (grid[0], grid[0], grid[0])):
+        with pytest.raises(InputError, match="three grids of one shape"):
+            corrected_fields(*three)
     with pytest.raises(InputError, match="61 fires are wanted of a bank of 60"):
         Ensemble(land, fires, fires_per_episode=61)
 
@@ -428,7 +435,10 @@ def test_a_world_of_another_landscape_or_season_is_refused(land, fires):
         spread(land, fires, fields=Fields(land, (*fires.weather, Weather())))
 
 
-@pytest.mark.parametrize("wanted", [{"episodes": 0}, {"fires_per_episode": 0}, {"fires_per_episode": 61}])
+@pytest.mark.parametrize(
+    "wanted",
+    [{"episodes": 0}, {"episodes": 1.5}, {"episodes": "a"}, {"fires_per_episode": 0}, {"fires_per_episode": 61}],
+)
 def test_episodes_without_fires_are_refused(land, fires, wanted):
     with pytest.raises(InputError, match="of a bank of 60"):
         Ensemble(land, fires, **wanted)
@@ -540,8 +550,31 @@ def test_a_firebreak_that_may_not_hold_stops_less_and_the_draws_are_the_same_for
     for cell in plan.cells:
         ensemble.treat(np.array([cell]))
     assert ensemble.losses()[0] == some.mean_loss
-    with pytest.raises(InputError, match="hold: its probabilities"):
-        spread(land, fires, plan, hold=lambda flame_m: flame_m * 0 + 2)
+    for wrong, says in ((lambda flame_m: flame_m * 0 + 2, "its probabilities"), (lambda _: "never", "a function from")):
+        with pytest.raises(InputError, match=f"hold: .*{says}"):
+            spread(land, fires, plan, hold=wrong)
+    with pytest.raises(InputError, match=r"hold: .*a function from head flame length"):
+        spread(land, fires, plan, hold=0.5)
+
+
+def test_breaks_of_episodes_past_are_forgotten_where_breaks_may_not_hold(land, fires):
+    """Episodes that start anew at different steps; what was treated before neither counts nor takes room."""
+    plan, rng = some_plan(land, 24, 0), np.random.default_rng(1)
+    used = Ensemble(land, fires, episodes=2, hold=lambda flame_m: np.exp(-flame_m / 2))
+    fresh = Ensemble(land, fires, episodes=2, hold=lambda flame_m: np.exp(-flame_m / 2))
+    everything = np.arange(len(fires))
+    for ensemble in (used, fresh):
+        ensemble.reset(0, everything)
+        ensemble.reset(1, everything)
+    for step in range(20):
+        used.treat(rng.choice(plan.cells, (2, 3), replace=False))
+        used.reset(step % 2, everything)
+    used.reset(0, everything)
+    for cells in plan.cells[:12].reshape(4, 3):
+        for ensemble in (used, fresh):
+            ensemble.treat(np.stack([cells, [-1, -1, -1]]))
+    assert used.losses()[0] == fresh.losses()[0]
+    assert used._treated.shape[1] == 12
 
 
 def test_draws_of_holding_are_made_a_few_fires_at_a_time_and_of_a_series_the_strongest_hour_counts(land, monkeypatch):
@@ -701,12 +734,27 @@ def test_a_map_of_a_fire_that_shared_a_window_is_whole(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("episode", "which"), [(0, [0, 0, 0]), (0, [5]), (0, [0, 1, 60]), (0, [-1, 0, 1]), (1, [0, 1, 2])]
+    ("episode", "which"),
+    [(0, [0, 0, 0]), (0, [5]), (0, [0, 1, 60]), (0, [-1, 0, 1]), (1, [0, 1, 2]), (0.5, [0, 1, 2])],
 )
 def test_a_reset_that_would_corrupt_memory_is_refused(land, fires, episode, which):
     ensemble = Ensemble(land, fires, fires_per_episode=3)
     with pytest.raises(InputError, match="reset: give an episode from 0 to 0 and 3 different fires of the bank's 60"):
         ensemble.reset(episode, np.array(which))
+
+
+def test_an_ensemble_of_which_an_episode_was_never_reset_refuses_to_answer(land, fires):
+    ensemble = Ensemble(land, fires, episodes=2)
+    cells = np.flatnonzero(land.treatable)[:2]
+    for ask in (ensemble.gains, lambda: ensemble.treat(cells)):
+        with pytest.raises(InputError, match="episode 0 has no fires yet; start it with `reset`"):
+            ask()
+    ensemble.reset(0, np.arange(len(fires)))
+    for ask in (ensemble.gains, lambda: ensemble.treat(cells)):
+        with pytest.raises(InputError, match="episode 1 has no fires yet; start it with `reset`"):
+            ask()
+    np.testing.assert_array_equal(np.isnan(ensemble.losses()), [False, True])
+    assert ensemble.planes()[1].sum() == 0
 
 
 def test_an_ensemble_refuses_the_fields_of_another_landscape(land, fires):

@@ -3,7 +3,8 @@
 Fire growth is minimum travel time (Finney 2002): `arrival[j] = min_i fl(arrival[i] + edge(i, j))` in float32. With
 positive edges and one edge expression this has a unique fixed point, so any queue, any thread count and an incremental
 repair give the same bits. Parents are made unique too: of the neighbors that reach a cell at the same float32 time, the
-one with the lowest direction index is the parent.
+one with the lowest direction index is the parent (but where an edge is shorter than float32 can tell at that minute, a
+cell and its parent are equally early, and the order decides: parents alone, never times).
 
 Grids are padded by `PAD` closed cells on every side, so no edge needs a bounds check. A cell's spread is three floats
 `(A, Bx, By)`, slowness along the unit vector d = A - B.d in min per cell, x east, y north (see `spread.cell_fields`).

@@ -33,7 +33,7 @@ from fuelbreak.formats import (
     write_raster,
 )
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
-from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.scenarios import Fires, Weather, check_draw, fire_season
 from fuelbreak.simulate import Simulate
 from fuelbreak.spread import range_warning, settle_buffer, spread, warm_up, warm_up_whole_fires
 from fuelbreak.train import Say, TrainConfig
@@ -320,6 +320,7 @@ def plan(
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
     report.check_can_write_gis(land)
     budget_units(land, budget)
+    check_draw(max(simulations, heldout))
     if agent is not None:
         training.check_torch()
     learned = None if agent is None else training.load_agent(agent)
@@ -535,6 +536,7 @@ def simulate(
     parallel.use_at_most(workers)
     weathers, duration_min = _weathers(_season(wind_speed, wind_from, dead_1h)), _duration(landscape, duration)
     land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
+    check_draw(n)
     if out is not None:
         report.check_can_write_gis(land)
         check_output_folder(out)

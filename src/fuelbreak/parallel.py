@@ -1,4 +1,4 @@
-"""Where work runs: how many cores there are, threads, worker processes, and what the cores do meanwhile.
+"""Where work runs: how many cores and how much memory there are, threads, worker processes, what cores do meanwhile.
 
 Runs callables; knows nothing of fire.
 """
@@ -6,6 +6,7 @@ Runs callables; knows nothing of fire.
 from __future__ import annotations
 
 import multiprocessing
+import operator
 import os
 import signal
 import sys
@@ -53,9 +54,22 @@ def checked_workers(workers: int | None) -> int:
     """A number of workers that can be used: None is every available core; below one is refused."""
     if workers is None:
         return available_cores()
-    if workers < 1:
-        raise InputError(f"workers: {workers} cannot do any work; give at least 1, or leave it out for every core")
-    return workers
+    try:
+        whole = operator.index(workers)
+    except TypeError:
+        whole = 0
+    if whole < 1:
+        raise InputError(f"workers: {workers!r} cannot do any work; give at least 1, or leave it out for every core")
+    return whole
+
+
+def refuse_beyond_memory(needed: float, what: str, remedy: str) -> None:
+    """Refuse what needs more bytes than this machine has free, before it starts."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > 0.8 * free:
+        raise InputError(f"memory: {what} need {needed / 2**30:,.1f} GiB, {free / 2**30:.1f} GiB are free; {remedy}")
 
 
 def checked_method(method: str) -> str:

@@ -13,12 +13,14 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
+from fuelbreak import parallel
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape
 
 Purpose = Literal["train", "validate", "heldout"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 T = TypeVar("T", bound=np.generic)
+BYTES_PER_DRAW = 200  # of memory for each fire while they are drawn, most of it for words, bits and numbers
 DRAWS_PER_FIRE = 4  # 64-bit words kept for each fire, so that fire i is the same however many are drawn
 TICKS_PER_MIN = 64  # ends of periods are whole ticks below SERIES_END_MIN, so float32 holds each of them exactly
 SERIES_END_MIN = 2**17
@@ -56,7 +58,7 @@ class Weather:
             given = getattr(self, field.name)
             try:
                 value = float(given)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 value = math.nan
             if not math.isfinite(value):
                 raise InputError(f"weather: {field.name} is {given!r}; give a finite number")
@@ -127,7 +129,7 @@ def _scrambled_inverse(i: int, bits: int) -> float:
     return sum((i >> digit & 1 ^ digit & 1) * 0.5 ** (digit + 1) for digit in range(bits))
 
 
-def _bank(weather: Weather | Sequence[Weather]) -> tuple[Weather, ...]:
+def checked_bank(weather: Weather | Sequence[Weather]) -> tuple[Weather, ...]:
     """One weather or several, as a bank."""
     bank = (weather,) if isinstance(weather, Weather) else tuple(weather) if isinstance(weather, Sequence) else ()
     if not bank or not all(isinstance(member, Weather) for member in bank):
@@ -226,7 +228,7 @@ class Fires:
         period_min: float = 60.0,
         number: npt.ArrayLike | None = None,
     ) -> None:
-        bank = _bank(weather)
+        bank = checked_bank(weather)
         wanted = "ignitions must be a list of (row, column) pairs of whole numbers with at least one pair"
         ignitions = _numbers(ignitions, np.int64, wanted)
         if ignitions.ndim != 2 or ignitions.shape[1] != 2 or len(ignitions) == 0:
@@ -246,9 +248,9 @@ class Fires:
         if index.ndim == 2:
             _check_series(index.shape[1], period, duration)
             index = np.ascontiguousarray(index[:, 0] if (index == index[:, :1]).all() else index)
-        wanted = f"weight must be {n} finite numbers, none negative, not all zero"
+        wanted = f"weight must be {n} finite numbers, none negative, not all zero, each 1e100 at most, 1e-100 together"
         weights = np.ones(n) if weight is None else _numbers(weight, np.float64, wanted)
-        if weights.shape != (n,) or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
+        if weights.shape != (n,) or not ((weights >= 0) & (weights <= 1e100)).all() or not weights.sum() >= 1e-100:
             raise InputError(f"fires: {wanted}")
         wanted = f"number must be {n} whole numbers from 0"
         numbers = np.arange(n, dtype=np.int64) if number is None else _numbers(number, np.int64, wanted)
@@ -327,10 +329,9 @@ class Fires:
         """
         if purpose not in PURPOSES:
             raise InputError(f"fires: unknown purpose {purpose!r}; use one of {', '.join(PURPOSES)}")
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"fires: cannot draw {n} fires; ask for a whole number, at least 1")
+        check_draw(n)
         key = np.array([_seed_word(seed), PURPOSES.index(purpose)], dtype=np.uint64)
-        bank = fire_season() if weather is None else _bank(weather)
+        bank = fire_season() if weather is None else checked_bank(weather)
         choices = np.arange(len(bank), dtype=np.int32) if series is None else _checked_choices(series, len(bank))
         burnable = np.flatnonzero(landscape.burnable)
         words = np.random.Philox(key=key).random_raw(DRAWS_PER_FIRE * n).reshape(n, DRAWS_PER_FIRE)
@@ -344,6 +345,13 @@ class Fires:
             origin=f"{purpose}:{seed}",
             period_min=period_min,
         )
+
+
+def check_draw(n: int) -> None:
+    """Refuse a number of fires that cannot be drawn or would not fit into memory."""
+    if not isinstance(n, int | np.integer) or not 1 <= n < 2**31:
+        raise InputError(f"fires: cannot draw {n} fires; ask for a whole number, at least 1 and below 2^31")
+    parallel.refuse_beyond_memory(BYTES_PER_DRAW * n, f"{n:,} fires", "draw fewer")
 
 
 def _checked_choices(series: npt.ArrayLike, weathers: int) -> npt.NDArray[np.int32]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fuelbreak import parallel
 from fuelbreak.landscape import Landscape, Plan
-from fuelbreak.scenarios import Fires, Purpose, Weather, fire_season
+from fuelbreak.scenarios import Fires, Purpose, Weather, checked_bank, fire_season
 from fuelbreak.spread import Fields, SpreadResult, settle_buffer, spread
 
 
@@ -38,8 +38,7 @@ class Simulate:
         *,
         stencil: int = 32,
     ) -> None:
-        bank = fire_season() if weather is None else weather
-        self.weather: tuple[Weather, ...] = (bank,) if isinstance(bank, Weather) else tuple(bank)
+        self.weather = fire_season() if weather is None else checked_bank(weather)
         self.landscape = demo_landscape(weathers=self.weather) if landscape is None else landscape
         self.seed = seed
         self._workers = 1

@@ -111,6 +111,11 @@ def corrected_fields(
     if gain is not None:
         correction = correction._replace(gain=gain)
     rate, shape, heading = (np.ascontiguousarray(x, np.float64) for x in (spread_rate, length_to_width, heading_deg))
+    if rate.ndim != 2 or not rate.shape == shape.shape == heading.shape:
+        raise InputError(
+            f"fields: rate, length-to-width and heading of shapes {rate.shape}, {shape.shape} and {heading.shape}; "
+            "give three grids of one shape"
+        )
     fields = np.empty((*rate.shape, 3), np.float32)
     _kernels.fill_fields(correction, rate, shape, heading, fields)
     return fields
@@ -260,9 +265,9 @@ class Fields:
         shaded: Landscape | None = None,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
-        if stencil not in _kernels.STENCILS:
+        if not isinstance(stencil, int | np.integer) or stencil not in _kernels.STENCILS:
             offered = ", ".join(map(str, _kernels.STENCILS))
-            raise InputError(f"stencil: {stencil} neighbors are not offered; use {offered}")
+            raise InputError(f"stencil: {stencil!r} neighbors are not offered; use {offered}")
         if shaded is not None and (shaded.shape, shaded.cell_size_m) != (landscape.shape, landscape.cell_size_m):
             raise InputError("shaded: it is another grid; make it of this landscape with `landscape.shaded`")
         self.landscape, self.weathers, self.stencil, self.shaded = landscape, tuple(weathers), stencil, shaded
@@ -387,15 +392,8 @@ def range_warning(too_long_share: float, stencil: int) -> str | None:
 
 
 def _refuse_beyond_memory(needed: float, what: str) -> None:
-    """Refuse what cannot fit into memory, before it starts."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    if needed > 0.8 * free:
-        raise InputError(
-            f"memory: {what} need {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; use fewer "
-            "episodes, fires or weathers, a smaller window, or a smaller stencil"
-        )
+    remedy = "use fewer episodes, fires or weathers, a smaller window, or a smaller stencil"
+    parallel.refuse_beyond_memory(needed, what, remedy)
 
 
 def check_fires(landscape: Landscape, fires: Fires) -> None:
@@ -504,7 +502,12 @@ def _with_holding(
 
 
 def _chances(rule: HoldRule, flame_m: F4) -> F8:
-    chance = np.asarray(rule(flame_m), np.float64)
+    try:
+        chance = np.asarray(rule(flame_m), np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"hold: {error}; give a function from head flame length, m, to the probability that a firebreak holds"
+        ) from error
     if chance.shape != flame_m.shape or not ((chance >= 0) & (chance <= 1)).all():
         raise InputError("hold: its probabilities must be one number from 0 to 1 for each flame length given")
     return chance
@@ -670,7 +673,7 @@ def spread(
     _check_plan(landscape, plan, fields)
     cells = math.prod(landscape.shape)
     held = fields.world_bytes(cells, len(fields.weathers)) + workers * SCRATCH_BYTES * cells
-    needed = 8 * cells + (held if fields.fits_whole else 2 * fields.keep_bytes)
+    needed = 8 * cells + 64 * len(fires) + (held if fields.fits_whole else 2 * fields.keep_bytes)
     _refuse_beyond_memory(needed, f"{len(fires)} fires on {landscape.shape[0]} x {landscape.shape[1]} cells")
     setting = _Setting(fields, fires, plan, hold, hold_seed)
     weight = _exact_weights(fires.weight)
@@ -947,7 +950,8 @@ class Ensemble:
         self.landscape, self.fires = landscape, fires
         self.episodes = episodes
         self.fires_per_episode = len(fires) if fires_per_episode is None else fires_per_episode
-        if episodes < 1 or not 1 <= self.fires_per_episode <= len(fires):
+        whole = all(isinstance(n, int | np.integer) for n in (self.episodes, self.fires_per_episode))
+        if not whole or episodes < 1 or not 1 <= self.fires_per_episode <= len(fires):
             raise InputError(
                 f"fires: {episodes} episodes of {self.fires_per_episode} fires are wanted of a bank of {len(fires)}; "
                 "give at least one episode and from one fire up to the bank's number"
@@ -994,7 +998,8 @@ class Ensemble:
         self._codes = np.broadcast_to(self.world.codes, (episodes, *self.world.codes.shape)).copy()
         self._open_dirs = np.broadcast_to(self.world.open_dirs, (episodes, *self.world.open_dirs.shape)).copy()
         self._special = None if self.world.special is None else np.zeros_like(self._open_dirs)
-        self._treated = np.empty((episodes, 0), np.int64)  # what was treated so far, kept where breaks may not hold
+        # What was treated so far, kept where breaks may not hold: the first so many of each row.
+        self._treated, self._treatments = np.empty((episodes, 0), np.int64), np.zeros(episodes, np.int64)
         bank = self._bank_fires
         self._burning = Burning(
             np.zeros(shape, np.int32),
@@ -1007,7 +1012,7 @@ class Ensemble:
             bank.place,
         )
         self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
-        self._weight_sum = np.ones(episodes)
+        self._weight_sum = np.full(episodes, np.nan)  # until an episode is reset for the first time
         most = np.sort(self._bank_loss)[::-1] if self._room == 0 else np.full(len(fires), self.world.value.sum())
         steps = _weight_steps(float(most[: self.fires_per_episode].sum()), landscape)
         self._exact_weight = _exact_weights(fires.weight, steps).astype(np.float64)
@@ -1071,7 +1076,8 @@ class Ensemble:
     def reset(self, episode: int, which: I8) -> None:
         """Start an episode anew: no breaks, and the bank's fires `which` (S,)."""
         which, n = np.asarray(which), len(self.fires)
-        fits = which.shape == (self.fires_per_episode,) and which.dtype.kind == "i" and 0 <= episode < self.episodes
+        fits = which.shape == (self.fires_per_episode,) and which.dtype.kind == "i"
+        fits = fits and isinstance(episode, int | np.integer) and 0 <= episode < self.episodes
         if not fits or which.min() < 0 or which.max() >= n or len(np.unique(which)) < len(which):
             raise InputError(
                 f"reset: give an episode from 0 to {self.episodes - 1} and {self.fires_per_episode} different fires of "
@@ -1083,7 +1089,7 @@ class Ensemble:
         self._codes[episode], self._open_dirs[episode] = self.world.codes, self.world.open_dirs
         if self._special is not None:
             self._special[episode] = 0
-        self._treated[episode] = -1
+        self._treated[episode], self._treatments[episode] = -1, 0
         np.take(self._bank_loss, which, out=self._loss[episode])
         fires, bank = self._burning, self._bank_fires
         fires.ignition[episode], fires.weather[episode] = bank.ignition[which], bank.weather[which]
@@ -1114,11 +1120,17 @@ class Ensemble:
 
     def treat(self, cells: npt.ArrayLike, kind: str = "firebreak") -> None:
         """Treat flat cells in each episode and bring its fires up to date: (E,) or (E, n), -1 for none."""
+        self._refuse_unstarted()
         altered = self._altered(kind)
         padded = self._padded(cells, "treat", self.episodes)
         _kernels.treat_episodes(self.world, self._codes, self._open_dirs, self._special, padded, altered)
         if self._burning.holds is not None:
-            self._treated = np.concatenate([self._treated, padded], axis=1)
+            place = self._treatments[:, None] + np.arange(padded.shape[1])
+            missing = int(place.max()) + 1 - self._treated.shape[1]
+            if missing > 0:
+                self._treated = np.pad(self._treated, ((0, 0), (0, missing)), constant_values=-1)
+            np.put_along_axis(self._treated, place, padded, axis=1)
+            self._treatments += padded.shape[1]
         counter = np.zeros(1, np.int64)
 
         def work(worker: int) -> None:
@@ -1142,6 +1154,11 @@ class Ensemble:
 
         parallel.run_threads(work, self._workers)
 
+    def _refuse_unstarted(self) -> None:
+        unstarted = np.flatnonzero(np.isnan(self._weight_sum))
+        if len(unstarted):
+            raise InputError(f"ensemble: episode {unstarted[0]} has no fires yet; start it with `reset`")
+
     def _altered(self, kind: str) -> bool:
         if kind not in ("firebreak", "shaded") or (kind == "shaded" and self.world.special is None):
             raise InputError(
@@ -1157,6 +1174,7 @@ class Ensemble:
         ----------
         units : flat cells (U,), or (U, n) with -1 for none; every treatable cell if None
         """
+        self._refuse_unstarted()
         altered = self._altered(kind)
         units = np.flatnonzero(self.landscape.treatable) if units is None else units
         padded = self._padded(units, "gains", None)
@@ -1189,7 +1207,7 @@ class Ensemble:
         return Gains(avoided.sum(axis=0) / total, bound.sum(axis=0) / total)
 
     def losses(self) -> F8:
-        """Expected loss of each episode (E,): the weighted mean over its fires."""
+        """Expected loss of each episode (E,): the weighted mean over its fires; nan before its first reset."""
         return np.asarray((self._loss * self._weight).sum(axis=1) / self._weight_sum)
 
     def planes(self) -> F8:

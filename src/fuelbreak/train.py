@@ -29,7 +29,7 @@ from fuelbreak.errors import InputError
 from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
-from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.scenarios import Fires, Weather, check_draw, fire_season
 from fuelbreak.spread import Fields, settle_buffer, spread, warm_up
 
 if TYPE_CHECKING:
@@ -303,6 +303,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             f"{config.landscape}: the landscape has no coordinate system, so no GIS file can be written; "
             "give one with --crs, such as --crs EPSG:32611"
         )
+    check_draw(max(config.planning_simulations, config.validation_simulations, config.heldout_simulations))
     check_output_folder(Path(config.output_dir))
     for note in landscape.notes:
         say("prepare", 0.0, f"note: {note}")

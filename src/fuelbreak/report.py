@@ -231,7 +231,10 @@ def plan_figure(landscape: Landscape, before: F4, after: F4, plan: Plan, title: 
     if 5.1 * MAP_DPI / cols < 4:  # cells this small, in pixels of the saved map, would be lost as specks
         axes[1].set_title("burn probability after, breaks in black, larger than they are")
         row, col = plan.row_col.T
-        for side_pt, color in ((4.8, "w"), (3.4, "k")):  # one halo around neighbors, not one around each
+        cell_pt = 5.1 * 72 / cols
+        # As large as leaves nine tenths of the map in sight, since many large marks would hide where the breaks are.
+        mark_pt = np.clip(cell_pt * np.sqrt(0.1 * rows * cols / max(len(plan), 1)), cell_pt, 3.4)
+        for side_pt, color in ((1.4 * mark_pt, "w"), (mark_pt, "k")):  # one halo around neighbors, not one around each
             axes[1].scatter((col + 0.5) * km, (rows - row - 0.5) * km, s=side_pt**2, c=color, marker="s", lw=0)
         axes[1].set(xlim=extent[:2], ylim=extent[2:])
     figure.colorbar(scale, ax=axes, label="conditional burn probability", shrink=0.85)

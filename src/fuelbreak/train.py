@@ -436,13 +436,14 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 steps_done += 1
                 seconds = time.perf_counter() - began
                 if step % 10 == 0:
+                    use = cores.use()
                     say(
                         "train",
                         (current + step / env.budget) / rounds,
                         f"loss avoided {avoided:.1%} in the last round, {best:.1%} validated at best; "
                         f"{steps_done * n_envs / seconds:.0f} steps/s, "
-                        f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s, "
-                        f"cores {cores.use().busy_share:.0%} busy",
+                        f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s"
+                        + (f", cores {use.busy_share:.0%} busy" if use.seconds >= 1 else ""),  # clocks tick in 1/100 s
                     )
                 last = step + 1 == env.budget
                 # A run stops only where the update under way would have ended anyway.

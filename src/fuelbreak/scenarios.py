@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from statistics import NormalDist
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from fuelbreak.landscape import Landscape
 
 Purpose = Literal["train", "validate", "heldout"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
+CrownMethod = Literal["scott_reinhardt", "finney", "rothermel"]
+CrownRate = Literal["rothermel", "cruz"]
 T = TypeVar("T", bound=np.generic)
 BYTES_PER_DRAW = 200  # of memory for each fire while they are drawn, most of it for words, bits and numbers
 DRAWS_PER_FIRE = 4  # 64-bit words kept for each fire, so that fire i is the same however many are drawn
@@ -32,8 +34,84 @@ WIND_10M_OVER_20FT = 1.15  # Lawson and Armitage (2008): open 10 m wind over 20-
 
 
 @dataclass(frozen=True)
+class Sky:
+    """When and under what sky a weather holds, so that fine dead fuel dries by each cell's slope, aspect and shade.
+
+    Parameters
+    ----------
+    month, hour : 1 to 12; local time of day, 0 to 24
+    cloud_pct : share of the sky that clouds cover
+    station_elevation_m : where temperature and humidity were measured; None: at each cell's own height
+    """
+
+    month: int
+    hour: float
+    cloud_pct: float = 0.0
+    station_elevation_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.month not in range(1, 13):
+            raise InputError(f"weather: month is {self.month!r}; give 1 to 12")
+        height = 0.0 if self.station_elevation_m is None else self.station_elevation_m
+        for name, value, low, high in (
+            ("hour", self.hour, 0, 24),
+            ("cloud_pct", self.cloud_pct, 0, 100),
+            ("station_elevation_m", height, -500, 9000),
+        ):
+            if not (isinstance(value, int | float | np.number) and low <= value <= high):
+                raise InputError(f"weather: {name} is {value!r}; give {low} to {high}")
+
+
+@dataclass(frozen=True, eq=False)
+class WindGrid:
+    """Wind that differs from cell to cell, such as WindNinja makes it, on the landscape's grid.
+
+    Parameters
+    ----------
+    speed_kmh : (H, W) float32, wind at 10 m in the open
+    from_deg : (H, W) float32, grid azimuth it comes from, 0-360
+    """
+
+    speed_kmh: npt.NDArray[np.float32]
+    from_deg: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name, high, unit in (("speed_kmh", 200, "km/h (at 10 m)"), ("from_deg", 360, "degrees from north")):
+            given = np.ascontiguousarray(getattr(self, name), np.float32)
+            if given.ndim != 2 or given.size == 0:
+                raise InputError(f"wind grid: {name} has shape {given.shape}; give rows x columns")
+            bad = ~((given >= 0) & (given <= high))
+            if bad.any():
+                row, col = np.argwhere(bad)[0]
+                raise InputError(
+                    f"wind grid: {name} is {given[row, col]:g} at row {row}, column {col} ({np.count_nonzero(bad)} "
+                    f"cells out of range); give 0 to {high} {unit}"
+                )
+            given.setflags(write=False)
+            object.__setattr__(self, name, given)
+        if self.speed_kmh.shape != self.from_deg.shape:
+            raise InputError(
+                f"wind grid: speed_kmh is {self.speed_kmh.shape}, from_deg {self.from_deg.shape}; give both on one grid"
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen hex digits that name exactly this wind."""
+        content = hashlib.sha256(repr(self.speed_kmh.shape).encode())
+        content.update(self.speed_kmh.tobytes())
+        content.update(self.from_deg.tobytes())
+        return content.hexdigest()[:16]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WindGrid) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+@dataclass(frozen=True)
 class Weather:
-    """One weather: wind, dead and live fuel moisture, held constant while it lasts.
+    """One weather, constant while it lasts: wind, fuel moisture, and how crown fire is worked out in it.
 
     Parameters
     ----------
@@ -42,6 +120,16 @@ class Weather:
     dead_1h_pct, dead_10h_pct, dead_100h_pct : dead fuel moisture, percent of oven-dry weight
     live_herb_pct, live_woody_pct : live fuel moisture, percent
     foliar_pct : moisture of the tree crowns' foliage, percent
+    weight : how often this weather occurs, relative to the others of its bank
+    sky : with a sky, 1-h moisture is the reference moisture of Rothermel (1983), to which each cell's slope, aspect and
+        shade add 0 to 6 points; None: the same in every cell
+    by_fuel : rows (fuel model, 1-h, 10-h, 100-h, live herbaceous, live woody) of percent, as in an .fms file, for fuel
+        models whose moisture is their own; a row of model 0 stands for all that have none
+    wind : wind that differs from cell to cell; it takes the place of speed and direction
+    crown_method : "scott_reinhardt" (2001), as Behave; "finney" (1998), as FARSITE and FlamMap; "rothermel" (1991), as
+        Behave's run of that name; see `fire_behavior`
+    crown_rate : rate of a fully active crown fire, "rothermel" (1991) or "cruz" (2005)
+    wind_limit : whether the effective wind is held at 0.9 times reaction intensity (Rothermel 1972 eq. 87)
     """
 
     wind_speed_kmh: float = 25.0
@@ -52,30 +140,91 @@ class Weather:
     live_herb_pct: float = 60.0
     live_woody_pct: float = 90.0
     foliar_pct: float = 100.0
+    weight: float = 1.0
+    sky: Sky | None = None
+    by_fuel: tuple[tuple[int, float, float, float, float, float], ...] = ()
+    wind: WindGrid | None = None
+    crown_method: CrownMethod = "scott_reinhardt"
+    crown_rate: CrownRate = "rothermel"
+    wind_limit: bool = True
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            given = getattr(self, field.name)
+        for name in (*DESIGN, "weight"):
+            given = getattr(self, name)
             try:
                 value = float(given)
             except (TypeError, ValueError, OverflowError):
                 value = math.nan
             if not math.isfinite(value):
-                raise InputError(f"weather: {field.name} is {given!r}; give a finite number")
-            object.__setattr__(self, field.name, value)
+                raise InputError(f"weather: {name} is {given!r}; give a finite number")
+            object.__setattr__(self, name, value)
         if not 0 <= self.wind_speed_kmh <= 200:
             raise InputError(f"weather: wind_speed_kmh is {self.wind_speed_kmh:g}; give 0 to 200 km/h (at 10 m)")
         if not 0 <= self.wind_from_deg <= 360:
             raise InputError(f"weather: wind_from_deg is {self.wind_from_deg:g}; give 0 to 360 degrees from north")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_pct") and not 1 <= value <= 300:
-                raise InputError(f"weather: {field.name} is {value:g} %; give 1 to 300 percent of dry weight")
+        if not 0 < self.weight <= 1e9:
+            raise InputError(f"weather: weight is {self.weight:g}; give a number above 0")
+        for name in MOISTURES:
+            if not 1 <= getattr(self, name) <= 300:
+                raise InputError(f"weather: {name} is {getattr(self, name):g} %; give 1 to 300 percent of dry weight")
+        object.__setattr__(self, "by_fuel", _checked_rows(self.by_fuel))
+        if self.sky is not None and not isinstance(self.sky, Sky):
+            raise InputError(f"weather: sky is {self.sky!r}; give a Sky")
+        if self.wind is not None and not isinstance(self.wind, WindGrid):
+            raise InputError(f"weather: wind is {self.wind!r}; give a WindGrid")
+        for name, known in (("crown_method", get_args(CrownMethod)), ("crown_rate", get_args(CrownRate))):
+            if getattr(self, name) not in known:
+                raise InputError(f"weather: {name} is {getattr(self, name)!r}; give one of {', '.join(known)}")
 
     @classmethod
-    def us(cls, *, wind_speed_20ft_mph: float, **rest: float) -> Weather:
+    def us(cls, *, wind_speed_20ft_mph: float, **rest: Any) -> Weather:
         """Weather from a 20-ft wind in miles per hour; every other argument as in `Weather`."""
         return cls(wind_speed_kmh=wind_speed_20ft_mph * MPH_TO_KMH * WIND_10M_OVER_20FT, **rest)
+
+    def in_window(self, row: int, col: int, rows: int, cols: int) -> Weather:
+        """The same weather over a window of its grid."""
+        if self.wind is None:
+            return self
+        here = np.s_[row : row + rows, col : col + cols]
+        return replace(self, wind=WindGrid(self.wind.speed_kmh[here], self.wind.from_deg[here]))
+
+    def content(self) -> str:
+        """All that tells this weather from another, as text for digests; what has its default is left out."""
+        told = {name: getattr(self, name) for name in DESIGN}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name not in told and value != field.default:
+                told[field.name] = value.digest if isinstance(value, WindGrid) else value
+        return repr(told)
+
+
+DESIGN = tuple(field.name for field in fields(Weather)[:8])
+"""The eight numbers of a weather that is the same everywhere."""
+MOISTURES = tuple(name for name in DESIGN if name.endswith("_pct"))
+
+
+def _checked_rows(rows: Any) -> tuple[tuple[int, float, float, float, float, float], ...]:
+    """Moistures by fuel model, each once."""
+    wanted = "by_fuel must be rows of fuel model, 1-h, 10-h, 100-h, live herbaceous and live woody moisture"
+    checked = []
+    try:
+        for code, *percents in rows:
+            numbers = [float(percent) for percent in percents]
+            if len(numbers) != 5 or int(code) != code:
+                raise ValueError
+            for name, percent in zip(MOISTURES, numbers, strict=False):
+                if not 1 <= percent <= 300:
+                    raise InputError(
+                        f"weather: {name} of fuel model {code} is {percent:g} %; give 1 to 300 percent of dry weight"
+                    )
+            checked.append((int(code), *numbers))
+    except (TypeError, ValueError):
+        raise InputError(f"weather: {wanted}") from None
+    codes = [row[0] for row in checked]
+    if len(set(codes)) < len(codes):
+        twice = next(code for code in codes if codes.count(code) > 1)
+        raise InputError(f"weather: by_fuel has fuel model {twice} twice; leave one row out")
+    return tuple(checked)  # type: ignore[arg-type]  # each has six numbers, as was just checked
 
 
 def fire_season(
@@ -280,7 +429,7 @@ class Fires:
     @cached_property
     def digest(self) -> str:
         """Sixteen hex digits that name exactly these fires, whatever their numbers and origin."""
-        content = hashlib.sha256(repr([astuple(weather) for weather in self.weather]).encode())
+        content = hashlib.sha256(repr([weather.content() for weather in self.weather]).encode())
         for array in (self.ignitions, self.weather_index, self.duration_min, self.weight):
             content.update(np.ascontiguousarray(array).tobytes())
         if self.is_series:

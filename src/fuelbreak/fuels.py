@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -157,37 +157,42 @@ FUEL_MODELS: Mapping[int, FuelModel] = MappingProxyType(
 """Every standard fuel model by its code, in order of code."""
 
 
-def burnable(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-    """Say which cells carry a standard fuel model and so can burn.
+def burnable(codes: npt.NDArray[np.integer], custom: Sequence[FuelModel] = ()) -> npt.NDArray[np.bool_]:
+    """Say which cells carry a fuel model and so can burn.
 
     Parameters
     ----------
     codes : integer array of any shape, fuel model codes
+    custom : fuel models beside the standard ones
 
     Returns
     -------
     bool array of the same shape; False for the nonburnable codes and for codes nobody knows
     """
-    return np.isin(codes, np.array(list(FUEL_MODELS), dtype=np.int16))
+    return np.isin(codes, np.array([*FUEL_MODELS, *(model.code for model in custom)], dtype=np.int16))
 
 
-def unknown_codes(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-    """Name the codes present that are neither a standard fuel model nor nonburnable.
+def unknown_codes(codes: npt.NDArray[np.integer], custom: Sequence[FuelModel] = ()) -> npt.NDArray[np.integer]:
+    """Name the codes present that are neither a fuel model nor nonburnable.
 
     Parameters
     ----------
     codes : integer array of any shape, fuel model codes
+    custom : fuel models beside the standard ones
 
     Returns
     -------
     sorted array of the codes, without repeats, of the dtype of `codes`
     """
     present = np.unique(codes)
-    return present[~np.isin(present, np.array([*NONBURNABLE_CODES, *FUEL_MODELS], dtype=np.int16))]
+    return present[~np.isin(present, np.array([*NONBURNABLE_CODES, *FUEL_MODELS, *(m.code for m in custom)], np.int16))]
 
 
-def name_of(code: int) -> str:
+def name_of(code: int, custom: Sequence[FuelModel] = ()) -> str:
     """Give a fuel model code the name a forester reads, such as "TL8 Long-needle litter"."""
+    for model in custom:
+        if model.code == code:
+            return f"{model.symbol} {model.name}".strip()
     if code in FUEL_MODELS:
         return f"{FUEL_MODELS[code].symbol} {FUEL_MODELS[code].name}"
     if code in NONBURNABLE_CODES:

@@ -199,7 +199,7 @@ def _changed_fuels(landscape: Landscape, fuel_model: int | Mapping[int, int]) ->
                 f"{where} fuel model {code} ({fuels.name_of(int(code))}) does not burn; give models that burn, "
                 "or plan firebreaks for cleared ground"
             )
-        if code not in fuels.FUEL_MODELS:
+        if not fuels.burnable(np.array([code]), landscape.custom_fuels)[0]:
             raise InputError(f"{where} unknown fuel model {code}; use codes of the 13 or the 40 standard models")
     if not isinstance(fuel_model, Mapping):
         return np.full(landscape.shape, fuel_model, np.int16)
@@ -291,18 +291,21 @@ def _unknown_fuels(
 ) -> str:
     return (
         f"{label}: unknown fuel model {', '.join(str(code) for code in unknown[:5])} in {np.count_nonzero(bad)} cells, "
-        f"first at {_first_cell(bad, origin)}; use codes of the 13 or the 40 standard models, or 91-99 for nonburnable"
+        f"first at {_first_cell(bad, origin)}; use codes of the 13 or the 40 standard models or 91-99 for nonburnable, "
+        "or give custom models (an .fmd file)"
     )
 
 
-def _close_gaps(layers: dict[str, npt.NDArray[Any]], gaps: dict[str, npt.NDArray[np.bool_]]) -> tuple[str, ...]:
+def _close_gaps(
+    layers: dict[str, npt.NDArray[Any]], gaps: dict[str, npt.NDArray[np.bool_]], custom: tuple[fuels.FuelModel, ...]
+) -> tuple[str, ...]:
     """Make burnable cells that lack a layer nonburnable, in place, and say how many cells lacked what."""
     fuel = layers["fuel_model"]
     notes = []
     if "fuel_model" in gaps:
         count = int(np.count_nonzero(gaps["fuel_model"]))
         notes.append(f"{count} cells ({count / fuel.size:.1%}) have no fuel data and are taken as nonburnable")
-    burnable = fuels.burnable(fuel)
+    burnable = fuels.burnable(fuel, custom)
     lacking = [layer for layer, holes in gaps.items() if layer != "fuel_model" and (holes & burnable).any()]
     if lacking:
         lost = burnable & np.any([gaps[layer] for layer in lacking], axis=0)
@@ -567,7 +570,7 @@ class Landscape:
 
     Parameters
     ----------
-    fuel_model : int16, code of a standard fuel model (1-13, 101-204) or nonburnable (0, 91-99)
+    fuel_model : int16, code of a fuel model (standard: 1-13, 101-204; or of `custom_fuels`) or nonburnable (0, 91-99)
     elevation_m, slope_deg, aspect_deg : float32; aspect is the azimuth the slope faces, -1 where flat
     canopy_cover_pct, canopy_height_m, canopy_base_height_m, canopy_bulk_density_kg_m3 : float32, 0 where no trees
     value : float32, the loss if the cell burns, zero or more
@@ -577,6 +580,7 @@ class Landscape:
     transform : (a, b, c, d, e, f) with x = a col + b row + c and y = d col + e row + f at cell corners, or None
     label : name to print on every output
     notes : warnings found when it was opened
+    custom_fuels : fuel models of the user's own, as `streams.read_fmd` reads them
 
     Raises
     ------
@@ -599,8 +603,10 @@ class Landscape:
     transform: Transform | None = None
     label: str = "landscape"
     notes: tuple[str, ...] = ()
+    custom_fuels: tuple[fuels.FuelModel, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "custom_fuels", tuple(self.custom_fuels))
         for name in LAYERS:
             object.__setattr__(self, name, _as_layer(name, getattr(self, name), self.label))
         object.__setattr__(self, "notes", tuple(self.notes))
@@ -620,7 +626,7 @@ class Landscape:
                     f"{self.label}: {name} is {layer[bad][0]:g} at {_first_cell(bad)} ({np.count_nonzero(bad)} cells "
                     f"out of range); give {low:g} to {high:g} ({unit})"
                 )
-        unknown = fuels.unknown_codes(self.fuel_model)
+        unknown = fuels.unknown_codes(self.fuel_model, self.custom_fuels)
         if len(unknown):
             raise InputError(_unknown_fuels(self.label, unknown, np.isin(self.fuel_model, unknown)))
         self._check_grid()
@@ -677,7 +683,7 @@ class Landscape:
     @cached_property
     def burnable(self) -> npt.NDArray[np.bool_]:
         """Where fire can be, (H, W) bool."""
-        return _frozen(fuels.burnable(self.fuel_model))
+        return _frozen(fuels.burnable(self.fuel_model, self.custom_fuels))
 
     @cached_property
     def treatable(self) -> npt.NDArray[np.bool_]:
@@ -699,6 +705,7 @@ class Landscape:
         fuel_model: str = "fbfm40",
         window: Window | None = None,
         buffer_cells: int = 0,
+        custom_fuels: Sequence[fuels.FuelModel] = (),
     ) -> Landscape:
         """Open a landscape raster (8-band GeoTIFF or .lcp) or a folder of LANDFIRE layers; value is 1 everywhere.
 
@@ -708,6 +715,7 @@ class Landscape:
         window : (first row, first column, rows, columns) that becomes the area of interest; None is everything
         buffer_cells : width of the ring outside the area of interest, through which fires only pass; around a window
             it is as wide as the raster allows, without a window it is taken off the raster's own edge
+        custom_fuels : fuel models beside the standard ones, as `streams.read_fmd` reads them from an .fmd file
 
         Raises
         ------
@@ -720,11 +728,12 @@ class Landscape:
             row, col, rows, cols = _four_numbers(window)
             asked = (row - buffer, col - buffer, rows + 2 * buffer, cols + 2 * buffer)
         layers, gaps, header = formats.read_landscape(path, fuel_model, asked)
-        unknown = fuels.unknown_codes(layers["fuel_model"])
+        custom = tuple(custom_fuels)
+        unknown = fuels.unknown_codes(layers["fuel_model"], custom)
         if len(unknown):
             bad = np.isin(layers["fuel_model"], unknown)
             raise InputError(_unknown_fuels(str(path), unknown, bad, header.origin))
-        notes = header.notes + _close_gaps(layers, gaps)
+        notes = header.notes + _close_gaps(layers, gaps, custom)
         landscape = cls(
             **layers,
             value=np.ones(header.shape, np.float32),
@@ -734,6 +743,7 @@ class Landscape:
             transform=header.transform,
             label=label,
             notes=notes,
+            custom_fuels=custom,
         )
         return landscape if window is not None else with_buffer(landscape, buffer)
 
@@ -808,6 +818,7 @@ class Landscape:
         crs: str | None = None,
         transform: Sequence[float] | None = None,
         label: str = "arrays",
+        custom_fuels: Sequence[fuels.FuelModel] = (),
     ) -> Landscape:
         """Make a landscape of (H, W) arrays, row 0 north; they are copied.
 
@@ -837,6 +848,7 @@ class Landscape:
             crs=None if crs is None else formats.normalize_crs(crs),
             transform=transform,  # type: ignore[arg-type]  # any six numbers; checked and made a tuple at the door
             label=label,
+            custom_fuels=tuple(custom_fuels),
         )
 
 

@@ -66,9 +66,9 @@ _CORRECTIONS = """
 456 456 456 456 456 456
 456 456 456 456 456 456
 """
-_CORRECTION_PCT = np.array([list("".join(line.split())) for line in _CORRECTIONS.split("\n") if line], np.uint8).reshape(
-    3, 12, 6, 3
-)
+_CORRECTION_PCT = np.array(
+    [list("".join(line.split())) for line in _CORRECTIONS.split("\n") if line], np.uint8
+).reshape(3, 12, 6, 3)
 _SEASON_OF_MONTH = np.array([2, 1, 1, 1, 0, 0, 0, 1, 1, 1, 2, 2])
 LARGEST_CORRECTION_PCT = int(_CORRECTION_PCT.max())
 _STEEP_PCT = 30.0

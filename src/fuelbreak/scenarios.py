@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from statistics import NormalDist
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,16 @@ import numpy.typing as npt
 from fuelbreak import parallel
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape
+from fuelbreak.moisture import reference_moisture_pct
+
+if TYPE_CHECKING:
+    from fuelbreak.streams import WeatherStream
 
 Purpose = Literal["train", "validate", "heldout"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 CrownMethod = Literal["scott_reinhardt", "finney", "rothermel"]
 CrownRate = Literal["rothermel", "cruz"]
+Pick = Literal["hours", "percentile", "burn_periods"]
 T = TypeVar("T", bound=np.generic)
 BYTES_PER_DRAW = 200  # of memory for each fire while they are drawn, most of it for words, bits and numbers
 DRAWS_PER_FIRE = 4  # 64-bit words kept for each fire, so that fire i is the same however many are drawn
@@ -31,6 +36,7 @@ SPLITMIX64_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 MPH_TO_KMH = 1.609344
 WIND_10M_OVER_20FT = 1.15  # Lawson and Armitage (2008): open 10 m wind over 20-ft wind
+DESIGN_HOUR = 14.0  # the hour of a percentile's weather: when fine fuel is driest
 
 
 @dataclass(frozen=True)
@@ -188,14 +194,15 @@ class Weather:
         here = np.s_[row : row + rows, col : col + cols]
         return replace(self, wind=WindGrid(self.wind.speed_kmh[here], self.wind.from_deg[here]))
 
-    def content(self) -> str:
-        """All that tells this weather from another, as text for digests; what has its default is left out."""
-        told = {name: getattr(self, name) for name in DESIGN}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name not in told and value != field.default:
-                told[field.name] = value.digest if isinstance(value, WindGrid) else value
-        return repr(told)
+    def content(self) -> tuple[Any, ...]:
+        """All that tells this weather from another, for digests: eight numbers, and what is not as by default."""
+        more = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in DESIGN}
+        told = [
+            (name, value.digest if isinstance(value, WindGrid) else value)
+            for name, value in more.items()
+            if value != type(self).__dataclass_fields__[name].default
+        ]
+        return *(getattr(self, name) for name in DESIGN), *told
 
 
 DESIGN = tuple(field.name for field in fields(Weather)[:8])
@@ -278,12 +285,238 @@ def _scrambled_inverse(i: int, bits: int) -> float:
     return sum((i >> digit & 1 ^ digit & 1) * 0.5 ** (digit + 1) for digit in range(bits))
 
 
-def checked_bank(weather: Weather | Sequence[Weather]) -> tuple[Weather, ...]:
-    """One weather or several, as a bank."""
+@dataclass(frozen=True, eq=False)
+class Season:
+    """A fire season as a bank of K weathers and, where weather changes from hour to hour, the series to draw from.
+
+    Parameters
+    ----------
+    weathers : the bank; each occurs in proportion to its weight
+    series : (N, P) int32 weathers of the bank, a row for each burn period, equally likely; None for constant weather
+    period_min : minutes of a period of a series
+    notes : what the user should know of how it was made, one sentence each
+    """
+
+    weathers: tuple[Weather, ...]
+    series: npt.NDArray[np.int32] | None = None
+    period_min: float = 60.0
+    notes: tuple[str, ...] = ()
+
+
+AnyWeather = Weather | Sequence[Weather] | Season
+
+
+def checked_bank(weather: AnyWeather) -> tuple[Weather, ...]:
+    """One weather, several, or a season, as a bank."""
+    if isinstance(weather, Season):
+        return checked_bank(weather.weathers)
     bank = (weather,) if isinstance(weather, Weather) else tuple(weather) if isinstance(weather, Sequence) else ()
     if not bank or not all(isinstance(member, Weather) for member in bank):
-        raise InputError("fires: weather must be a Weather or a list of Weather")
+        raise InputError("fires: weather must be a Weather, a list of Weather, or a Season")
     return bank
+
+
+def mean_over(weathers: Sequence[Weather], values: Sequence[Any]) -> Any:
+    """Mean of one value or array for each weather of a bank, by how often each occurs."""
+    return np.average(np.asarray(values), axis=0, weights=[weather.weight for weather in weathers])
+
+
+def stream_season(
+    stream: WeatherStream,
+    design: Weather | None = None,
+    *,
+    pick: Pick = "hours",
+    weathers: int | None = None,
+    percentile: float = 97.0,
+    burn_period: tuple[int, int] | None = None,
+    humidity_pct: float | None = None,
+    longitude_deg: float | None = None,
+    true_north_deg: float = 0.0,
+    seed: int = 0,
+) -> Season:
+    """Make a weather station's record into a bank of weathers.
+
+    Observations are averaged by the clock hour (wind as a vector for its direction, by its speed for its speed). Hours
+    with rain are passed over. Fine dead fuel moisture is the stream's own where it has it, else that of Rothermel's
+    (1983) tables, with each cell's correction for slope, aspect and shade.
+
+    Parameters
+    ----------
+    stream : as `streams.read_stream` reads it
+    design : all that the stream does not have: 10-h, 100-h, live and foliar moisture, moisture by fuel model, crown
+        method; the default `Weather()` if None
+    pick : "hours": each hour is a weather; "percentile": one weather for each of eight wind directions, weighted by how
+        often the wind comes from there, with the wind speed of that percentile and moistures as low as 100 less it;
+        "burn_periods": a fire lives through the hours of one day's burn period, one after the other
+    weathers : the most to take, drawn by the seed where there are more; 24 hours, 8 directions, or 128 hours of burn
+        periods if None
+    percentile : 50 to 100, for "percentile"
+    burn_period : first hour and the hour it ends, local time; all day for "hours", else 10 to 18
+    humidity_pct : relative humidity where the stream has none
+    longitude_deg : of the landscape, for the local time of a stream in UTC that does not say where it stands
+    true_north_deg : where true north lies from grid north, degrees clockwise; station wind is turned by it
+
+    Raises
+    ------
+    InputError : no humidity, no hour in the burn period, a choice that does not exist
+    """
+    design = Weather() if design is None else design
+    if pick not in get_args(Pick):
+        raise InputError(f"weather: pick is {pick!r}; give one of {', '.join(get_args(Pick))}")
+    if weathers is not None and weathers < 1:
+        raise InputError(f"weather: a season needs at least one weather, not {weathers}")
+    if not 50 <= percentile <= 100:
+        raise InputError(f"weather: percentile is {percentile:g}; give 50 to 100")
+    first, last = ((0, 24) if pick == "hours" else (10, 18)) if burn_period is None else burn_period
+    if not 0 <= first < last <= 24:
+        raise InputError(f"weather: a burn period from {first} to {last} hours cannot be; give 0 to 24, start first")
+    hours = _hourly(stream, humidity_pct, longitude_deg)
+    by_day = (hours.hour >= first) & (hours.hour < last)
+    when = f"from {first} to {last} hours"
+    if not by_day.any():
+        raise InputError(f"{stream.source}: it has no observation {when}; give another burn period")
+    dry = by_day & (hours.rain_mm == 0)
+    if not dry.any():
+        raise InputError(f"{stream.source}: it rains in every hour {when}; give another burn period or stream")
+    wet = int(by_day.sum() - dry.sum())
+    notes = list(stream.notes) + [f"{wet} hours with rain were passed over"] * (wet > 0)
+    if pick == "percentile":
+        bank = _percentile_bank(hours, np.flatnonzero(dry), design, percentile, weathers or 8, true_north_deg)
+        speeds = ", ".join(f"{weather.wind_speed_kmh:.0f}" for weather in bank)
+        notes.append(
+            f"{stream.source}: {percentile:g}th percentile of {dry.sum()} hours {when}: wind {speeds} km/h from "
+            f"{len(bank)} directions, reference 1-h moisture {bank[0].dead_1h_pct:.0f} %"
+        )
+        return Season(bank, notes=tuple(notes))
+    if pick == "hours":
+        chosen = _some(np.flatnonzero(dry), 24 if weathers is None else weathers, seed)
+        notes.append(f"{stream.source}: {len(chosen)} weathers, drawn from {dry.sum()} hours {when}")
+        return Season(tuple(_hour(hours, i, design, true_north_deg) for i in chosen.tolist()), notes=tuple(notes))
+    days = [np.flatnonzero(dry & (hours.day == day)) for day in np.unique(hours.day[dry])]
+    whole = [day for day in days if len(day) == last - first]
+    if not whole:
+        raise InputError(f"{stream.source}: no day has every hour {when} without rain; give a shorter burn period")
+    some = _some(np.arange(len(whole)), max(1, (128 if weathers is None else weathers) // (last - first)), seed)
+    chosen = np.concatenate([whole[i] for i in some])
+    notes.append(f"{stream.source}: {len(some)} burn periods {when}, drawn from {len(whole)} whole days")
+    series = np.arange(len(chosen), dtype=np.int32).reshape(len(some), last - first)
+    return Season(tuple(_hour(hours, i, design, true_north_deg) for i in chosen.tolist()), series, 60.0, tuple(notes))
+
+
+class _Hours(NamedTuple):
+    """A stream by the clock hour, local time; (n,) arrays."""
+
+    day: npt.NDArray[np.datetime64]
+    month: npt.NDArray[np.int64]
+    hour: npt.NDArray[np.int64]
+    reference_pct: npt.NDArray[np.float64]
+    wind_speed_kmh: npt.NDArray[np.float64]
+    wind_from_deg: npt.NDArray[np.float64]
+    rain_mm: npt.NDArray[np.float64]
+    cloud_pct: npt.NDArray[np.float64]
+    moistures: dict[str, npt.NDArray[np.float64]]
+    elevation_m: float | None
+
+
+def _hourly(stream: WeatherStream, humidity_pct: float | None, longitude_deg: float | None) -> _Hours:
+    longitude = stream.longitude_deg if stream.longitude_deg is not None else longitude_deg
+    if stream.utc and longitude is None:
+        raise InputError(
+            f"{stream.source}: its times are UTC and it does not say where it stands; give the landscape a coordinate "
+            "system (--crs), or write local times"
+        )
+    shift = round(longitude / 15) if stream.utc and longitude is not None else 0
+    time = stream.time + np.timedelta64(60 * shift, "m")
+    humidity = stream.humidity_pct
+    if humidity_pct is not None and not 0 <= humidity_pct <= 100:
+        raise InputError(f"weather: humidity is {humidity_pct:g} %; give 0 to 100")
+    if np.isnan(humidity).any() and "dead_1h_pct" not in stream.moistures:
+        if humidity_pct is None:
+            raise InputError(
+                f"{stream.source}: it has no relative humidity, which fine dead fuel moisture needs; give one with "
+                "--humidity (humidity_pct)"
+            )
+        humidity = np.where(np.isnan(humidity), humidity_pct, humidity)
+    hour, index = np.unique(time.astype("datetime64[h]"), return_inverse=True)
+    count = np.bincount(index)
+
+    def mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(np.bincount(index, values) / count)
+
+    heading = np.radians(stream.wind_from_deg)
+    east, north = mean(stream.wind_speed_kmh * np.sin(heading)), mean(stream.wind_speed_kmh * np.cos(heading))
+    day = hour.astype("datetime64[D]")
+    return _Hours(
+        day,
+        hour.astype("datetime64[M]").astype(np.int64) % 12 + 1,
+        (hour - day).astype(np.int64),
+        reference_moisture_pct(mean(stream.temperature_c), mean(np.nan_to_num(humidity))),
+        mean(stream.wind_speed_kmh),
+        np.degrees(np.arctan2(east, north)) % 360,
+        np.bincount(index, np.nan_to_num(stream.rain_mm)),
+        mean(np.nan_to_num(stream.cloud_pct)),
+        {name: mean(values) for name, values in stream.moistures.items()},
+        stream.elevation_m,
+    )
+
+
+def _some(candidates: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArray[np.int64]:
+    """At most so many of the candidates, drawn by the seed, in their order."""
+    words = np.random.Philox(key=np.array([_seed_word(seed), len(PURPOSES)], np.uint64)).random_raw(len(candidates))
+    return np.sort(candidates[np.argsort(words, kind="stable")[:most]])
+
+
+def _with_moisture(design: Weather, sky: Sky | None, moistures: Mapping[str, float], **wind: float) -> Weather:
+    """The design weather with what a stream says; 1-h moisture is that of every fuel model."""
+    fine = moistures["dead_1h_pct"]
+    rows = tuple((row[0], fine, *row[2:]) for row in design.by_fuel)
+    return replace(design, sky=sky, by_fuel=rows, **moistures, **wind)
+
+
+def _hour(hours: _Hours, i: int, design: Weather, true_north_deg: float) -> Weather:
+    moistures = {name: float(values[i]) for name, values in hours.moistures.items()}
+    sky = None
+    if "dead_1h_pct" not in moistures:
+        moistures["dead_1h_pct"] = float(hours.reference_pct[i])
+        sky = Sky(int(hours.month[i]), float(hours.hour[i]), float(hours.cloud_pct[i]), hours.elevation_m)
+    return _with_moisture(
+        design,
+        sky,
+        moistures,
+        wind_speed_kmh=float(hours.wind_speed_kmh[i]),
+        wind_from_deg=float((hours.wind_from_deg[i] + true_north_deg) % 360),
+    )
+
+
+def _percentile_bank(
+    hours: _Hours, which: npt.NDArray[np.int64], design: Weather, percentile: float, sectors: int, true_north_deg: float
+) -> tuple[Weather, ...]:
+    """A weather for each sector from which wind comes, by how often it does."""
+    moistures = {name: float(np.percentile(each[which], 100 - percentile)) for name, each in hours.moistures.items()}
+    sky = None
+    if "dead_1h_pct" not in moistures:
+        moistures["dead_1h_pct"] = float(np.percentile(hours.reference_pct[which], 100 - percentile))
+        month = int(np.bincount(hours.month[which]).argmax())
+        sky = Sky(month, DESIGN_HOUR, 0.0, hours.elevation_m)
+    windy = which[hours.wind_speed_kmh[which] > 0]
+    if not len(windy):
+        return (_with_moisture(design, sky, moistures, wind_speed_kmh=0.0, wind_from_deg=0.0),)
+    width = 360 / sectors
+    sector = ((hours.wind_from_deg[windy] + width / 2) // width).astype(np.int64) % sectors
+    bank = []
+    for each in np.unique(sector).tolist():
+        speed = hours.wind_speed_kmh[windy[sector == each]]
+        bank.append(
+            _with_moisture(
+                design,
+                sky,
+                moistures,
+                weight=float(len(speed)),
+                wind_speed_kmh=float(np.percentile(speed, percentile)),
+                wind_from_deg=float((each * width + true_north_deg) % 360),
+            )
+        )
+    return tuple(bank)
 
 
 def _numbers(values: npt.ArrayLike, dtype: type[T], wanted: str) -> npt.NDArray[T]:
@@ -457,12 +690,13 @@ class Fires:
         seed: int = 0,
         *,
         purpose: Purpose = "train",
-        weather: Weather | Sequence[Weather] | None = None,
+        weather: AnyWeather | None = None,
         duration_min: float = 60.0,
         series: npt.ArrayLike | None = None,
         period_min: float = 60.0,
+        density: npt.ArrayLike | None = None,
     ) -> Fires:
-        """Draw n fires: ignition uniform over the burnable cells, weather uniform over the bank or the series.
+        """Draw n fires: where each ignites, and its weather, in proportion to the weights of the bank.
 
         Draws are counter-based (Philox keyed by seed and purpose; fire i always has block i), so fire i is the same for
         any n and any number of workers, and the purposes' streams never meet, whatever the seeds. Two fires may by
@@ -471,29 +705,60 @@ class Fires:
         Parameters
         ----------
         purpose : "train", "validate" or "heldout"
-        weather : one Weather, a bank, or None for `fire_season()`
+        weather : one Weather, a bank, a Season, or None for `fire_season()`
         duration_min : minutes each fire may spread
-        series : (N, P) weathers of the bank, a row for each series to draw from; None for constant weather
+        series : (N, P) weathers of the bank, a row for each series to draw from, equally likely; None for constant
+            weather, or for that of a Season
         period_min : minutes of a period of a series
+        density : (H, W) how likely fires start in each cell, relative to the others, nan as 0; None: the same in all
+            burnable cells
         """
         if purpose not in PURPOSES:
             raise InputError(f"fires: unknown purpose {purpose!r}; use one of {', '.join(PURPOSES)}")
         check_draw(n)
         key = np.array([_seed_word(seed), PURPOSES.index(purpose)], dtype=np.uint64)
         bank = fire_season() if weather is None else checked_bank(weather)
+        if isinstance(weather, Season) and series is None:
+            series, period_min = weather.series, weather.period_min
         choices = np.arange(len(bank), dtype=np.int32) if series is None else _checked_choices(series, len(bank))
-        burnable = np.flatnonzero(landscape.burnable)
+        often = np.array([each.weight for each in bank]) if series is None else np.ones(len(choices))
+        burnable, likely = _ignitable(landscape, density)
         words = np.random.Philox(key=key).random_raw(DRAWS_PER_FIRE * n).reshape(n, DRAWS_PER_FIRE)
         uniform = (words >> np.uint64(11)) * 2.0**-53
-        cell = burnable[(uniform[:, 0] * len(burnable)).astype(np.int64)]
+        cell = burnable[_drawn(uniform[:, 0], likely)]
         return cls(
             np.stack(np.divmod(cell, landscape.shape[1]), axis=1),
             bank,
             duration_min,
-            choices[(uniform[:, 1] * len(choices)).astype(np.int64)],
+            choices[_drawn(uniform[:, 1], often)],
             origin=f"{purpose}:{seed}",
             period_min=period_min,
         )
+
+
+def _ignitable(
+    landscape: Landscape, density: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Flat cells where fires may start, and how likely each is."""
+    if density is None:
+        cells = np.flatnonzero(landscape.burnable)
+        return cells, np.ones(len(cells))
+    wanted = f"ignition density must be {landscape.shape[0]} x {landscape.shape[1]} finite numbers, none negative"
+    likely = np.nan_to_num(_numbers(density, np.float64, wanted), nan=0.0, posinf=np.inf)
+    if likely.shape != landscape.shape or not ((likely >= 0) & (likely < 1e300)).all():
+        raise InputError(f"fires: {wanted}")
+    cells = np.flatnonzero(landscape.burnable & (likely > 0))
+    if not len(cells):
+        raise InputError("fires: the ignition density is 0 on every burnable cell; give another density or landscape")
+    return cells, likely.flat[cells] / likely.max()
+
+
+def _drawn(uniform: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Numbers from 0 in proportion to weights above 0, from numbers in [0, 1)."""
+    if (weight == weight[0]).all():
+        return (uniform * len(weight)).astype(np.int64)
+    up_to = np.cumsum(weight)
+    return np.minimum(np.searchsorted(up_to, uniform * up_to[-1], side="right"), len(weight) - 1)
 
 
 def check_draw(n: int) -> None:

@@ -22,7 +22,7 @@ from fuelbreak import parallel
 from fuelbreak.behavior import fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan, budget_units
-from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.scenarios import AnyWeather, Fires, Weather, checked_bank, fire_season, mean_over
 from fuelbreak.simulate import demo_landscape
 from fuelbreak.spread import PLANE_NAMES, Ensemble
 
@@ -165,7 +165,7 @@ class Episodes:
     def _static_planes(self, weathers: Sequence[Weather]) -> F4:
         land = self.landscape
         rates = [fire_behavior(land, weather).spread_rate_m_min.astype(np.float64) for weather in weathers]
-        rate_cells_h = np.mean(rates, axis=0) * 60 / land.cell_size_m
+        rate_cells_h = mean_over(weathers, rates) * 60 / land.cell_size_m
         fall = np.where(land.aspect_deg >= 0, np.sin(np.deg2rad(land.slope_deg)), 0.0)
         aspect = np.deg2rad(land.aspect_deg)
         planes = {
@@ -256,7 +256,7 @@ def _frozen_demo(size: int) -> Landscape:
 
 def _bank(
     landscape: Landscape | None,
-    weather: Weather | Sequence[Weather] | None,
+    weather: AnyWeather | None,
     num_simulations: int,
     max_duration: float,
     bank_size: int,
@@ -270,8 +270,7 @@ def _bank(
         )
     bank = fire_season() if weather is None else weather
     if landscape is None:
-        weathers = (bank,) if isinstance(bank, Weather) else tuple(bank)
-        landscape = demo_landscape(50, 0, weathers, max_duration)
+        landscape = demo_landscape(50, 0, checked_bank(bank), max_duration)
     return landscape, Fires.draw(landscape, bank_size, fires_seed, weather=bank, duration_min=max_duration)
 
 
@@ -306,7 +305,7 @@ class FireEnv(gym.Env[F4, np.int64]):
 
     Arguments
     ---------
-    landscape : None is the demo landscape. weather : one, a bank, or None for `fire_season()`.
+    landscape : None is the demo landscape. weather : one, a bank, a Season, or None for `fire_season()`.
     num_simulations : fires per episode, S. max_duration : minutes per fire. budget : share of the treatable cells, or a
     number of them. bank_size, fires_seed : the bank of training fires. obs : "full" or "raw".
 
@@ -321,7 +320,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         self,
         landscape: Landscape | None = None,
         *,
-        weather: Weather | Sequence[Weather] | None = None,
+        weather: AnyWeather | None = None,
         num_simulations: int = 50,
         max_duration: float = 60.0,
         budget: float | str = 0.05,
@@ -450,7 +449,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         max_workers: int | None = None,
         landscape: Landscape | None = None,
         *,
-        weather: Weather | Sequence[Weather] | None = None,
+        weather: AnyWeather | None = None,
         num_simulations: int = 50,
         max_duration: float = 60.0,
         budget: float | str = 0.05,

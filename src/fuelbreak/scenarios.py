@@ -287,19 +287,22 @@ def _scrambled_inverse(i: int, bits: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Season:
-    """A fire season as a bank of K weathers and, where weather changes from hour to hour, the series to draw from.
+    """A fire season to draw fires from: a bank of K weathers, how they follow each other, and where fires start.
 
     Parameters
     ----------
     weathers : the bank; each occurs in proportion to its weight
     series : (N, P) int32 weathers of the bank, a row for each burn period, equally likely; None for constant weather
     period_min : minutes of a period of a series
+    density : (H, W) how likely fires start in each cell, relative to the others, nan as 0; None: the same in all
+        burnable cells
     notes : what the user should know of how it was made, one sentence each
     """
 
     weathers: tuple[Weather, ...]
     series: npt.NDArray[np.int32] | None = None
     period_min: float = 60.0
+    density: npt.NDArray[np.floating[Any]] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -312,13 +315,16 @@ def checked_bank(weather: AnyWeather) -> tuple[Weather, ...]:
         return checked_bank(weather.weathers)
     bank = (weather,) if isinstance(weather, Weather) else tuple(weather) if isinstance(weather, Sequence) else ()
     if not bank or not all(isinstance(member, Weather) for member in bank):
-        raise InputError("fires: weather must be a Weather, a list of Weather, or a Season")
+        raise InputError("fires: weather must be a Weather or a list of Weather, or a Season")
     return bank
 
 
 def mean_over(weathers: Sequence[Weather], values: Sequence[Any]) -> Any:
     """Mean of one value or array for each weather of a bank, by how often each occurs."""
-    return np.average(np.asarray(values), axis=0, weights=[weather.weight for weather in weathers])
+    often = [weather.weight for weather in weathers]
+    if len(set(often)) == 1:  # to the bits of a plain mean
+        return np.mean(values, axis=0)
+    return np.average(np.asarray(values), axis=0, weights=often)
 
 
 def stream_season(
@@ -400,7 +406,8 @@ def stream_season(
     chosen = np.concatenate([whole[i] for i in some])
     notes.append(f"{stream.source}: {len(some)} burn periods {when}, drawn from {len(whole)} whole days")
     series = np.arange(len(chosen), dtype=np.int32).reshape(len(some), last - first)
-    return Season(tuple(_hour(hours, i, design, true_north_deg) for i in chosen.tolist()), series, 60.0, tuple(notes))
+    bank = tuple(_hour(hours, i, design, true_north_deg) for i in chosen.tolist())
+    return Season(bank, series, 60.0, notes=tuple(notes))
 
 
 class _Hours(NamedTuple):
@@ -710,16 +717,18 @@ class Fires:
         series : (N, P) weathers of the bank, a row for each series to draw from, equally likely; None for constant
             weather, or for that of a Season
         period_min : minutes of a period of a series
-        density : (H, W) how likely fires start in each cell, relative to the others, nan as 0; None: the same in all
-            burnable cells
+        density : (H, W) how likely fires start in each cell, relative to the others, nan as 0; None: that of a Season,
+            or the same in all burnable cells
         """
         if purpose not in PURPOSES:
             raise InputError(f"fires: unknown purpose {purpose!r}; use one of {', '.join(PURPOSES)}")
         check_draw(n)
         key = np.array([_seed_word(seed), PURPOSES.index(purpose)], dtype=np.uint64)
         bank = fire_season() if weather is None else checked_bank(weather)
-        if isinstance(weather, Season) and series is None:
-            series, period_min = weather.series, weather.period_min
+        if isinstance(weather, Season):
+            density = weather.density if density is None else density
+            if series is None:
+                series, period_min = weather.series, weather.period_min
         choices = np.arange(len(bank), dtype=np.int32) if series is None else _checked_choices(series, len(bank))
         often = np.array([each.weight for each in bank]) if series is None else np.ones(len(choices))
         burnable, likely = _ignitable(landscape, density)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fuelbreak import parallel
 from fuelbreak.landscape import Landscape, Plan
-from fuelbreak.scenarios import Fires, Purpose, Weather, checked_bank, fire_season
+from fuelbreak.scenarios import AnyWeather, Fires, Purpose, Weather, checked_bank, fire_season
 from fuelbreak.spread import Fields, SpreadResult, settle_buffer, spread
 
 
@@ -25,7 +25,7 @@ class Simulate:
     ----------
     landscape : None is the demo landscape, that of the environments: 50 x 50 cells of interest with a buffer around
         them, so that maps have the shape of the buffered grid, `self.landscape.shape`
-    weather : one Weather, or a bank of equally likely ones; `fire_season()` if None
+    weather : one Weather, a bank, or a Season; `fire_season()` if None
     seed : of the fires; run k of `run_many_simulations` starts the same fires every time it is called
     stencil : as for `spread`
     """
@@ -33,12 +33,13 @@ class Simulate:
     def __init__(
         self,
         landscape: Landscape | None = None,
-        weather: Weather | Sequence[Weather] | None = None,
+        weather: AnyWeather | None = None,
         seed: int = 0,
         *,
         stencil: int = 32,
     ) -> None:
-        self.weather = fire_season() if weather is None else checked_bank(weather)
+        self.season = fire_season() if weather is None else weather
+        self.weather = checked_bank(self.season)
         self.landscape = demo_landscape(weathers=self.weather) if landscape is None else landscape
         self.seed = seed
         self._workers = 1
@@ -70,6 +71,6 @@ class Simulate:
         Returns the result of `spread`: arrival times, burned cells, burn probability, losses.
         """
         fires = Fires.draw(
-            self.landscape, n, self.seed, purpose=purpose, weather=self.weather, duration_min=max_duration
+            self.landscape, n, self.seed, purpose=purpose, weather=self.season, duration_min=max_duration
         )
         return spread(self.landscape, fires, plan, workers=self._workers, fields=self._fields)

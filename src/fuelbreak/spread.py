@@ -23,7 +23,7 @@ from fuelbreak._kernels import ALTERED, AROUND, CLOSED, PAD, Burning, Correction
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan, Window
-from fuelbreak.scenarios import Fires, Weather, holding
+from fuelbreak.scenarios import Fires, Weather, holding, mean_over
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -328,7 +328,7 @@ class Fields:
 
         def work(_worker: int) -> None:
             for i in counter:
-                weather = self.weathers[which[i]]
+                weather = self.weathers[which[i]].in_window(*window)
                 behavior = _finite_behavior(land, weather, which[i])
                 fields[i] = cell_fields(behavior, land.cell_size_m, self.stencil)
                 spreads = behavior.spread_rate_m_min > 0
@@ -485,7 +485,7 @@ def _with_holding(
     _refuse_beyond_memory(held, f"which of {len(cells)} breaks hold against each of {len(fires)} fires")
     chances = np.empty((len(fires.weather), len(cells)))
     for i in np.unique(fires.weather_index).tolist():
-        chances[i] = _chances(rule, fire_behavior(part, fires.weather[i]).flame_length_m.ravel()[here])
+        chances[i] = _chances(rule, fire_behavior(part, fires.weather[i].in_window(*window)).flame_length_m.ravel()[here])
     bits = np.zeros((len(fires), -(-len(cells) // 8)), np.uint8)
     at_once = max(1, HOLDS_AT_ONCE // max(len(cells), 1))
     for first in range(0, len(fires), at_once):
@@ -854,12 +854,15 @@ def expected_fire_length_cells(landscape: Landscape, weathers: Sequence[Weather]
         fire_behavior(landscape, weather).spread_rate_m_min[landscape.burnable].mean(dtype=np.float64)
         for weather in weathers
     ]
-    length = float(np.mean(rates)) * duration_min / landscape.cell_size_m if any(rates) else 0.0
+    length = float(mean_over(weathers, rates)) * duration_min / landscape.cell_size_m if any(rates) else 0.0
     return int(np.ceil(min(length, max(landscape.shape))))
 
 
 def settle_buffer(
-    make: Callable[[int], Landscape], weathers: Sequence[Weather], duration_min: float, buffer_cells: int | None = None
+    make: Callable[[int], Landscape],
+    weathers: Sequence[Weather] | Callable[[Landscape], Sequence[Weather]],
+    duration_min: float,
+    buffer_cells: int | None = None,
 ) -> Landscape:
     """A landscape with a buffer in which fires ignite and spread but nothing is treated and nothing counts.
 
@@ -869,6 +872,7 @@ def settle_buffer(
     Parameters
     ----------
     make : gives the landscape with a buffer of so many cells
+    weathers : a bank, or what gives it for a landscape
     buffer_cells : the width wanted; None for the default
     """
     if buffer_cells is not None:
@@ -877,7 +881,8 @@ def settle_buffer(
         widest = make(MAX_BUFFER_CELLS)
     except InputError:  # too small a map for this ring, which nobody asked for; anything else is refused again here
         widest = make(0)
-    buffer_cells = min(MAX_BUFFER_CELLS, expected_fire_length_cells(widest, weathers, duration_min))
+    bank = weathers(widest) if callable(weathers) else weathers
+    buffer_cells = min(MAX_BUFFER_CELLS, expected_fire_length_cells(widest, bank, duration_min))
     quarter = min(widest.shape) // 4
     if buffer_cells > quarter and make(0).shape == widest.shape:  # the ring comes off the map's own edge
         buffer_cells = quarter

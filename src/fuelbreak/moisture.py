@@ -71,7 +71,7 @@ _CORRECTION_PCT = np.array(
 ).reshape(3, 12, 6, 3)
 _SEASON_OF_MONTH = np.array([2, 1, 1, 1, 0, 0, 0, 1, 1, 1, 2, 2])
 LARGEST_CORRECTION_PCT = int(_CORRECTION_PCT.max())
-_STEEP_PCT = 30.0
+_STEEP_PCT = 30.0  # whole percent: the steep rows are of 31 and more
 _SHADED = 0.5
 _FAR_ABOVE_M = 1000 * 0.3048
 _FIRST_HOUR, _LAST_HOUR = 8, 20  # of the tables; the last column ends at sunset
@@ -119,7 +119,7 @@ def correction_pct(
     nearest = 0 if hour % 24 < _FIRST_HOUR else 5
     column = int(hour - _FIRST_HOUR) // 2 if by_day else nearest
     quarter = ((np.maximum(aspect_deg, 0) + 45) // 90).astype(np.int64) % 4
-    steep = np.tan(np.radians(slope_deg)) * 100 > _STEEP_PCT
+    steep = np.rint(np.tan(np.radians(slope_deg)) * 100) > _STEEP_PCT
     shaded = (shade >= _SHADED) | (not by_day)
     row = np.where(shaded, 8 + quarter, 2 * quarter + steep)
     height = 1 + (above_station_m >= _FAR_ABOVE_M).astype(np.int64) - (above_station_m <= -_FAR_ABOVE_M)

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape
-from fuelbreak.scenarios import PURPOSES, SPLITMIX64_STEP, Fires, Weather, _mix, fire_season, holding
+from fuelbreak.scenarios import (
+    PURPOSES,
+    SPLITMIX64_STEP,
+    Fires,
+    Season,
+    Sky,
+    Weather,
+    WindGrid,
+    _mix,
+    fire_season,
+    holding,
+    mean_over,
+)
 
 
 @pytest.fixture(scope="module")
@@ -581,3 +593,118 @@ def test_each_fire_may_have_its_own_probability():
 def test_impossible_holding_is_refused(change, says):
     with pytest.raises(InputError, match=says):
         holding(**({"fires": many_fires(3), "cells": [1, 2], "hold_probability": [0.5, 0.5]} | change))
+
+
+# ---- what may differ from weather to weather, from cell to cell, from place to place
+
+
+def test_weathers_are_drawn_in_proportion_to_their_weights() -> None:
+    land = Landscape.from_arrays(np.full((10, 10), 102))
+    bank = [Weather(weight=weight) for weight in (1, 3, 0.5, 5.5)]
+    drawn = Fires.draw(land, 40_000, 3, weather=bank)
+    share = np.bincount(drawn.weather_index, minlength=4) / len(drawn)
+    np.testing.assert_allclose(share, [0.1, 0.3, 0.05, 0.55], atol=0.01)
+    assert mean_over(bank, [1.0, 2.0, 4.0, 8.0]) == pytest.approx(0.1 + 0.6 + 0.2 + 4.4)
+    same = Fires.draw(land, 100, 3, weather=[Weather(weight=7), Weather(wind_speed_kmh=3, weight=7)])
+    plain = Fires.draw(land, 100, 3, weather=[Weather(), Weather(wind_speed_kmh=3)])
+    np.testing.assert_array_equal(same.weather_index, plain.weather_index)
+
+
+def test_fires_start_where_the_density_says() -> None:
+    fuel = np.full((4, 5), 102)
+    fuel[2, 3] = 99
+    land = Landscape.from_arrays(fuel)
+    density = np.full((4, 5), np.nan)
+    density[0, 0], density[1, 4], density[2, 3] = 1e-3, 3e-3, 100  # the last on rock
+    drawn = Fires.draw(land, 8000, 1, density=density)
+    assert {(0, 0), (1, 4)} == {tuple(place) for place in drawn.ignitions.tolist()}
+    assert (drawn.ignitions[:, 0] == 1).mean() == pytest.approx(0.75, abs=0.02)
+    everywhere = Fires.draw(land, 50, 1, density=np.full((4, 5), 0.3))
+    np.testing.assert_array_equal(everywhere.ignitions, Fires.draw(land, 50, 1).ignitions)
+    season = Season((Weather(),), density=density)
+    np.testing.assert_array_equal(Fires.draw(land, 8000, 1, weather=season).ignitions, drawn.ignitions)
+    few, many = (Fires.draw(land, n, 1, density=density) for n in (10, 100))
+    np.testing.assert_array_equal(few.ignitions, many.ignitions[:10])
+
+
+@pytest.mark.parametrize(
+    ("density", "says"),
+    [
+        (np.zeros((3, 3)), "0 on every burnable cell"),
+        (np.ones((3, 4)), "3 x 3 finite numbers"),
+        (np.full((3, 3), -1.0), "none negative"),
+        (np.full((3, 3), np.inf), "finite"),
+        ("everywhere", "finite numbers"),
+    ],
+)
+def test_a_density_that_cannot_be_is_refused(density: object, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Fires.draw(Landscape.from_arrays(np.full((3, 3), 102)), 5, density=density)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"by_fuel": [(1, 5, 6, 7, 60)]}, "rows of fuel model, 1-h"),
+        ({"by_fuel": [(1, 5, 6, 7, 60, 301)]}, "live_woody_pct of fuel model 1 is 301 %; give 1 to 300"),
+        ({"by_fuel": [(1, 5, 6, 7, 60, 90), (1, 5, 6, 7, 60, 90)]}, "fuel model 1 twice"),
+        ({"by_fuel": 3}, "rows of fuel model"),
+        ({"weight": 0}, "weight is 0"),
+        ({"crown_method": "canadian"}, "give one of scott_reinhardt, finney, rothermel"),
+        ({"crown_rate": "fast"}, "give one of rothermel, cruz"),
+        ({"sky": "blue"}, "give a Sky"),
+        ({"wind": 5}, "give a WindGrid"),
+    ],
+)
+def test_a_weather_that_cannot_be_is_refused(given: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Weather(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [((0, 12), "month is 0"), ((13, 12), "month"), ((6, 25), "hour"), ((6, 12, 101), "cloud_pct"),
+     ((6, 12, 0, 1e5), "station_elevation_m")],
+)  # fmt: skip
+def test_a_sky_that_cannot_be_is_refused(given: tuple[float, ...], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Sky(*given)  # type: ignore[arg-type]
+
+
+def test_a_wind_grid_is_checked_compared_and_cut_by_content() -> None:
+    speed, from_deg = np.arange(12.0).reshape(3, 4), np.full((3, 4), 360.0)
+    grid = WindGrid(speed, from_deg)
+    assert grid == WindGrid(speed, from_deg)
+    assert hash(grid) == hash(WindGrid(speed, from_deg))
+    assert grid != WindGrid(speed + 1, from_deg)
+    weather = Weather(wind=grid)
+    assert pickle.loads(pickle.dumps(weather)) == weather
+    cut = weather.in_window(1, 1, 2, 3)
+    assert cut.wind is not None
+    np.testing.assert_array_equal(cut.wind.speed_kmh, speed[1:3, 1:4])
+    assert Weather().in_window(1, 1, 2, 3) == Weather()
+    for bad, says in (
+        ((speed - 1, from_deg), "speed_kmh is -1 at row 0, column 0"),
+        ((speed, from_deg + 1), "from_deg is 361 at row 0, column 0 .* give 0 to 360"),
+        ((speed, from_deg[:2]), "one grid"),
+        ((speed[0], from_deg), "rows x columns"),
+        ((speed * np.nan, from_deg), "speed_kmh is nan"),
+    ):
+        with pytest.raises(InputError, match=says):
+            WindGrid(*bad)  # type: ignore[arg-type]
+
+
+def test_digests_tell_weathers_apart_by_all_they_hold() -> None:
+    grid = WindGrid(np.ones((2, 2)), np.ones((2, 2)))
+    bank = [
+        Weather(),
+        Weather(weight=2),
+        Weather(sky=Sky(6, 12)),
+        Weather(sky=Sky(6, 13)),
+        Weather(by_fuel=((1, 5, 6, 7, 60, 90),)),
+        Weather(wind=grid),
+        Weather(crown_method="finney"),
+        Weather(crown_rate="cruz"),
+        Weather(wind_limit=False),
+    ]
+    assert len({Fires([(0, 0)], weather).digest for weather in bank}) == len(bank)

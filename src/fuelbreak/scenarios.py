@@ -219,14 +219,15 @@ def _checked_rows(rows: Any) -> tuple[tuple[int, float, float, float, float, flo
             numbers = [float(percent) for percent in percents]
             if len(numbers) != 5 or int(code) != code:
                 raise ValueError
-            for name, percent in zip(MOISTURES, numbers, strict=False):
-                if not 1 <= percent <= 300:
-                    raise InputError(
-                        f"weather: {name} of fuel model {code} is {percent:g} %; give 1 to 300 percent of dry weight"
-                    )
             checked.append((int(code), *numbers))
     except (TypeError, ValueError):
         raise InputError(f"weather: {wanted}") from None
+    for code, *numbers in checked:
+        for name, percent in zip(MOISTURES, numbers, strict=False):
+            if not 1 <= percent <= 300:
+                raise InputError(
+                    f"weather: {name} of fuel model {code} is {percent:g} %; give 1 to 300 percent of dry weight"
+                )
     codes = [row[0] for row in checked]
     if len(set(codes)) < len(codes):
         twice = next(code for code in codes if codes.count(code) > 1)
@@ -351,11 +352,11 @@ def stream_season(
     stream : as `streams.read_stream` reads it
     design : all that the stream does not have: 10-h, 100-h, live and foliar moisture, moisture by fuel model, crown
         method; the default `Weather()` if None
-    pick : "hours": each hour is a weather; "percentile": one weather for each of eight wind directions, weighted by how
-        often the wind comes from there, with the wind speed of that percentile and moistures as low as 100 less it;
+    pick : "hours": each hour is a weather; "percentile": one weather for each wind direction, weighted by how often the
+        wind comes from there, with the wind speed of that percentile and moistures as low as 100 less it;
         "burn_periods": a fire lives through the hours of one day's burn period, one after the other
-    weathers : the most to take, drawn by the seed where there are more; 24 hours, 8 directions, or 128 hours of burn
-        periods if None
+    weathers : how many hours, wind directions or burn periods to take, drawn by the seed where there are more hours or
+        days; 24 hours, 16 directions, or 16 burn periods if None
     percentile : 50 to 100, for "percentile"
     burn_period : first hour and the hour it ends, local time; all day for "hours", else 10 to 18
     humidity_pct : relative humidity where the stream has none
@@ -387,7 +388,7 @@ def stream_season(
     wet = int(by_day.sum() - dry.sum())
     notes = list(stream.notes) + [f"{wet} hours with rain were passed over"] * (wet > 0)
     if pick == "percentile":
-        bank = _percentile_bank(hours, np.flatnonzero(dry), design, percentile, weathers or 8, true_north_deg)
+        bank = _percentile_bank(hours, np.flatnonzero(dry), design, percentile, weathers or 16, true_north_deg)
         speeds = ", ".join(f"{weather.wind_speed_kmh:.0f}" for weather in bank)
         notes.append(
             f"{stream.source}: {percentile:g}th percentile of {dry.sum()} hours {when}: wind {speeds} km/h from "
@@ -395,14 +396,14 @@ def stream_season(
         )
         return Season(bank, notes=tuple(notes))
     if pick == "hours":
-        chosen = _some(np.flatnonzero(dry), 24 if weathers is None else weathers, seed)
+        chosen = _some(np.flatnonzero(dry), weathers or 24, seed)
         notes.append(f"{stream.source}: {len(chosen)} weathers, drawn from {dry.sum()} hours {when}")
         return Season(tuple(_hour(hours, i, design, true_north_deg) for i in chosen.tolist()), notes=tuple(notes))
     days = [np.flatnonzero(dry & (hours.day == day)) for day in np.unique(hours.day[dry])]
     whole = [day for day in days if len(day) == last - first]
     if not whole:
         raise InputError(f"{stream.source}: no day has every hour {when} without rain; give a shorter burn period")
-    some = _some(np.arange(len(whole)), max(1, (128 if weathers is None else weathers) // (last - first)), seed)
+    some = _some(np.arange(len(whole)), weathers or 16, seed)
     chosen = np.concatenate([whole[i] for i in some])
     notes.append(f"{stream.source}: {len(some)} burn periods {when}, drawn from {len(whole)} whole days")
     series = np.arange(len(chosen), dtype=np.int32).reshape(len(some), last - first)

@@ -43,7 +43,7 @@ def test_published_values(
     loads = np.array(model.loads_lb_ft2) / fuels.TONS_PER_ACRE_TO_LB_PER_FT2
     np.testing.assert_allclose(loads, tons_per_acre, atol=0.006)
     assert model.savs_per_ft == savs
-    assert (model.depth_ft, model.extinction_pct, model.heat_btu_lb) == (depth_ft, extinction_pct, heat)
+    assert (model.depth_ft, model.extinction_pct, model.dead_heat_btu_lb) == (depth_ft, extinction_pct, heat)
     assert model.dynamic is dynamic
 
 

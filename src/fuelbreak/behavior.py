@@ -165,7 +165,8 @@ def _fuel_table(weather: Weather, wind_limit: bool) -> _FuelTable:
     loads = np.array([m.loads_lb_ft2 for m in models])
     savs = np.array([m.savs_per_ft for m in models])[:, [0, 1, 2, 3, 3, 4]]  # cured grass keeps its SAV
     depth = np.array([m.depth_ft for m in models])
-    heat = np.array([m.heat_btu_lb for m in models])
+    dead_heat = np.array([m.dead_heat_btu_lb for m in models])
+    live_heat = np.array([m.live_heat_btu_lb for m in models])
     dead_extinction = np.array([m.extinction_pct for m in models]) / 100
     dynamic = np.array([m.dynamic for m in models])
     dead_1h, live_herb = weather.dead_1h_pct, weather.live_herb_pct
@@ -183,12 +184,12 @@ def _fuel_table(weather: Weather, wind_limit: bool) -> _FuelTable:
     dead_moisture, live_moisture = _by_category(weights * moistures)  # Rothermel 1972 eq. 66
     live_extinction = _live_moisture_of_extinction(loads, savs, moistures, dead_extinction)
     dead_load, live_load = _by_category(_size_class_weights(weights, savs) * loads * (1 - TOTAL_MINERAL_FRACTION))
-    burning_load = dead_load * _moisture_damping(dead_moisture, dead_extinction)
-    burning_load += live_load * _moisture_damping(live_moisture, live_extinction)
+    heat = dead_load * _moisture_damping(dead_moisture, dead_extinction) * dead_heat
+    heat += live_load * _moisture_damping(live_moisture, live_extinction) * live_heat
     reaction_velocity = _optimum_reaction_velocity(bed_sav, relative_packing)
     # Rothermel 1972 eq. 58, Albini 1976 p. 17, Btu/ft2/min. Behave would let live fuel burn on alone where dead fuel
     # cannot; here fire needs dead fuel below its extinction.
-    reaction_intensity = reaction_velocity * burning_load * heat * _mineral_damping()
+    reaction_intensity = reaction_velocity * heat * _mineral_damping()
     burns = dead_moisture < dead_extinction
     reaction_intensity[~burns] = 0.0
 

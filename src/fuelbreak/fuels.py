@@ -28,30 +28,31 @@ _NONBURNABLE_NAMES = {
 
 @dataclass(frozen=True)
 class FuelModel:
-    """One standard fuel model, in the units in which Rothermel's equations are published.
+    """One fuel model, in the units in which Rothermel's equations are published.
 
     Parameters
     ----------
     code : number of the model in a fuel raster
     symbol, name : short and full name
-    system : "FBFM13" (Anderson 1982) or "FBFM40" (Scott and Burgan 2005)
+    system : "FBFM13" (Anderson 1982), "FBFM40" (Scott and Burgan 2005) or "custom"
     loads_lb_ft2 : oven-dry load of dead 1-h, 10-h, 100-h, live herbaceous and live woody fuel, lb/ft2
     savs_per_ft : surface-area-to-volume ratio of the same five classes, ft2/ft3; 0 where the class has no load
     depth_ft : depth of the fuel bed, ft
     extinction_pct : moisture of extinction of dead fuel, percent
-    heat_btu_lb : low heat content, dead and live, Btu/lb
+    dead_heat_btu_lb, live_heat_btu_lb : low heat content of dead and of live fuel, Btu/lb
     dynamic : whether live herbaceous load moves to dead as the grass cures
     """
 
     code: int
     symbol: str
     name: str
-    system: Literal["FBFM13", "FBFM40"]
+    system: Literal["FBFM13", "FBFM40", "custom"]
     loads_lb_ft2: tuple[float, float, float, float, float]
     savs_per_ft: tuple[float, float, float, float, float]
     depth_ft: float
     extinction_pct: float
-    heat_btu_lb: float
+    dead_heat_btu_lb: float
+    live_heat_btu_lb: float
     dynamic: bool
 
 
@@ -144,7 +145,8 @@ def _read_table(table: str, system: Literal["FBFM13", "FBFM40"], load_to_lb_per_
             savs_per_ft=(sav_1h, sav_10h, sav_100h, sav_herb, sav_woody),
             depth_ft=depth,
             extinction_pct=extinction,
-            heat_btu_lb=heat,
+            dead_heat_btu_lb=heat,
+            live_heat_btu_lb=heat,
             dynamic=kind == "D",
         )
     return models

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,7 @@ from fuelbreak import parallel
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape
 from fuelbreak.moisture import reference_moisture_pct
-
-if TYPE_CHECKING:
-    from fuelbreak.streams import WeatherStream
+from fuelbreak.streams import MPH_TO_KMH, WIND_10M_OVER_20FT, WeatherStream
 
 Purpose = Literal["train", "validate", "heldout"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
@@ -34,8 +32,6 @@ SERIES_END_MIN = 2**17
 HOLDING_BLOCK = 2**20  # draws mixed at once: 8 MB an array
 SPLITMIX64_STEP = np.uint64(0x9E3779B97F4A7C15)
 
-MPH_TO_KMH = 1.609344
-WIND_10M_OVER_20FT = 1.15  # Lawson and Armitage (2008): open 10 m wind over 20-ft wind
 DESIGN_HOUR = 14.0  # the hour of a percentile's weather: when fine fuel is driest
 
 

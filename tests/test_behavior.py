@@ -98,16 +98,18 @@ def test_a_window_has_the_bits_of_the_whole() -> None:
         assert np.array_equal(found, getattr(whole, field.name)[window]), field.name
 
 
-def test_dead_fuel_at_its_extinction_does_not_burn() -> None:
-    """Model 1 goes out at 12 %; so does TU4, though Behave would let its live fuel burn on alone."""
+def test_dead_fuel_at_its_extinction_does_not_burn_but_live_fuel_may() -> None:
+    """Model 1 goes out at 12 %. In TU4, as in Behave, live fuel drier than its own extinction burns on alone."""
     landscape = row_of([1, 164, 13], slope_deg=20, aspect_deg=90)
-    just_below = Weather(dead_1h_pct=11.99, dead_10h_pct=8, dead_100h_pct=8, live_woody_pct=1)
+    just_below = Weather(dead_1h_pct=11.99, dead_10h_pct=8, dead_100h_pct=8, live_herb_pct=1, live_woody_pct=1)
     at_it = replace(just_below, dead_1h_pct=12)
     assert (fire_behavior(landscape, just_below).spread_rate_m_min > 0).all()
-    rates = fire_behavior(landscape, at_it).spread_rate_m_min[0]
-    assert (rates[:2] == 0).all()
-    assert rates[2] > 0
-    assert not fire_behavior(landscape, at_it, wind_limit=False).spread_rate_m_min[0, :2].any()
+    for limit in (True, False):
+        rates = fire_behavior(landscape, at_it, wind_limit=limit).spread_rate_m_min[0]
+        assert rates[0] == 0
+        assert (rates[1:] > 0).all()
+    green = replace(at_it, live_herb_pct=13, live_woody_pct=13)
+    assert fire_behavior(landscape, green).spread_rate_m_min[0, 1] == 0
 
 
 @pytest.mark.parametrize(("wind_from", "moves_to"), [(0, 180), (225, 45), (300, 120)])

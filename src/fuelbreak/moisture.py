@@ -6,6 +6,8 @@ a reference moisture from the air, and a correction from 0 to 6 points for where
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -71,7 +73,7 @@ _CORRECTION_PCT = np.array(
 ).reshape(3, 12, 6, 3)
 _SEASON_OF_MONTH = np.array([2, 1, 1, 1, 0, 0, 0, 1, 1, 1, 2, 2])
 LARGEST_CORRECTION_PCT = int(_CORRECTION_PCT.max())
-_STEEP_PCT = 30.0  # whole percent: the steep rows are of 31 and more
+_STEEP_DEG = math.degrees(math.atan(0.305))  # the steep rows are of 31 whole percent and more
 _SHADED = 0.5
 _FAR_ABOVE_M = 1000 * 0.3048
 _FIRST_HOUR, _LAST_HOUR = 8, 20  # of the tables; the last column ends at sunset
@@ -118,10 +120,13 @@ def correction_pct(
     by_day = _FIRST_HOUR <= hour < _LAST_HOUR
     nearest = 0 if hour % 24 < _FIRST_HOUR else 5
     column = int(hour - _FIRST_HOUR) // 2 if by_day else nearest
-    quarter = ((np.maximum(aspect_deg, 0) + 45) // 90).astype(np.int64) % 4
-    steep = np.rint(np.tan(np.radians(slope_deg)) * 100) > _STEEP_PCT
+    # Small whole numbers throughout: this is asked of every cell in every weather.
+    one = np.uint8(1)
+    east, south, west = ((aspect_deg >= edge).view(np.uint8) for edge in (45, 135, 225))
+    quarter = (east + south + west) * (aspect_deg < 315)
+    steep = slope_deg > np.float32(_STEEP_DEG)
     shaded = (shade >= _SHADED) | (not by_day)
-    row = np.where(shaded, 8 + quarter, 2 * quarter + steep)
-    height = 1 + (above_station_m >= _FAR_ABOVE_M).astype(np.int64) - (above_station_m <= -_FAR_ABOVE_M)
-    points: npt.NDArray[np.uint8] = block[row, column, height]
+    row = np.where(shaded, np.uint8(8) + quarter, np.uint8(2) * quarter + steep)
+    height = one + (above_station_m >= _FAR_ABOVE_M) - (above_station_m <= -_FAR_ABOVE_M).view(np.uint8)
+    points: npt.NDArray[np.uint8] = np.take(block[:, column], np.uint8(3) * row + height, mode="clip")
     return points

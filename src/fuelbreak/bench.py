@@ -25,7 +25,7 @@ from fuelbreak.landscape import Landscape
 from fuelbreak.scenarios import Fires, fire_season
 from fuelbreak.simulate import Simulate
 from fuelbreak.spread import Ensemble, Fields, build_world, spread, warm_up
-from fuelbreak.train import Say, TrainConfig, open_landscape
+from fuelbreak.train import Say, TrainConfig
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -41,7 +41,8 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict
     """
     say("prepare", 0.0, COMPILING)
     warm_up()
-    landscape, workers = open_landscape(config), parallel.checked_workers(config.max_workers)
+    landscape, workers = config.open(), parallel.checked_workers(config.max_workers)
+    season = config.season(landscape)
     rows, whole_fires = [], []
     for i, method in enumerate(parallel.METHODS):
         say("measure", i / 5, f"environments, {method}")
@@ -50,7 +51,7 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict
             method,
             workers,
             landscape,
-            weather=config.weathers(),
+            weather=season,
             num_simulations=config.memory_simulations,
             max_duration=config.fire_simulation_max_duration,
             budget=config.budget,
@@ -63,7 +64,7 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict
         finally:
             env.close()
         rows.append(_row(method, used, rate, rate * config.memory_simulations, busy))
-    simulation = Simulate(landscape, config.weathers(), config.seed)
+    simulation = Simulate(landscape, season, config.seed)
     for i, threads in enumerate(sorted({1, workers})):
         say("measure", (3 + i) / 5, f"whole fires on {threads} threads")
         simulation.set_parallel_simulations(True, threads)

@@ -5,19 +5,20 @@ Progress goes to stderr, results to stdout. A wrong input ends in one line and e
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from fuelbreak import __version__, bench, parallel, planners, report
+from fuelbreak import __version__, bench, parallel, planners, report, streams
 from fuelbreak import train as training
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import evaluate as judge
@@ -30,22 +31,20 @@ from fuelbreak.formats import (
     same_crs,
     same_place,
     true_north_deg,
-    write_raster,
 )
-from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
-from fuelbreak.scenarios import Fires, Weather, check_draw, fire_season
-from fuelbreak.simulate import Simulate
-from fuelbreak.spread import range_warning, settle_buffer, spread, warm_up, warm_up_whole_fires
+from fuelbreak.landscape import Landscape, Plan, budget_units
+from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Problem, make_problem, saved_fires
+from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw
+from fuelbreak.simulate import compare_sizes
+from fuelbreak.spread import Fields, range_warning, spread, warm_up, warm_up_whole_fires
+from fuelbreak.streams import MPH_TO_KMH, WIND_10M_OVER_20FT
 from fuelbreak.train import Say, TrainConfig
 
 DEMO = "demo"
-REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours unless told otherwise
-DEMO_DURATION_MIN = 60.0
-DEMO_SIZE = 50
-DEMO_LARGEST_BUFFER = 461  # what the terrain of 1033 x 973 cells leaves around 50 x 50
-SEASON = {"num_weathers": 16, "wind_direction_sd_deg": 30.0, "wind_speed_cv": 0.3}  # as in training
 COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 AGAINST = ("random", "burn_probability", "static_dpv", "sequential_dpv")
+ACRES_PER_HA = 1 / 0.40468564224
+FT_PER_M = 1 / 0.3048
 
 # A mistake in the options. Of click, or of the copy of it that newer typer carries: the two are not the same class.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -62,26 +61,95 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(landscape_app, name="landscape")
 
 Thing = Annotated[str, typer.Argument(metavar="LANDSCAPE", help="8-band GeoTIFF, folder of rasters, or 'demo'")]
-Window = Annotated[
-    str | None, typer.Option(help="area of interest: row,column,rows,columns", show_default="the whole raster")
-]
-Buffer = Annotated[
-    int | None,
-    typer.Option(help="cells around the area of interest", show_default="one fire length, at most 25"),
-]
-Crs = Annotated[str | None, typer.Option(help="coordinate system where the landscape has none, e.g. EPSG:32611")]
-Fuel = Annotated[str, typer.Option("--fuel-model", help="fbfm40 or fbfm13")]
 Budget = Annotated[str, typer.Option(help="share of the treatable cells (5% or 0.05) or a number of cells")]
 Seed = Annotated[int, typer.Option(min=0, help="of fires and of chance in planners")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", help="threads", show_default="every core")]
-Duration = Annotated[
-    float | None, typer.Option("--duration", help="minutes each fire may spread", show_default="480, demo 60")
-]
-WindSpeed = Annotated[float, typer.Option("--wind-speed", help="design wind at 10 m in the open, km/h")]
-WindFrom = Annotated[float, typer.Option("--wind-from", help="where the wind comes from, degrees from grid north")]
-Dead1h = Annotated[float, typer.Option("--dead-1h", help="1-h dead fuel moisture, %")]
-AS_THE_PLAN = "as the first plan's tags say; else "
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+FireSet = Annotated[
+    Path | None, typer.Option("--fire-set", help="fires.gpkg of an earlier simulation: those very fires, again")
+]
+DURATION_TAG = "duration_min"
+
+
+def _option(flag: str, kind: Any, text: str, default: str | None = None, panel: str = "Weather") -> Any:
+    return Annotated[kind, typer.Option(flag, help=text, show_default=default or False, rich_help_panel=panel)]
+
+
+_LAND, _FIRE = "Landscape", "Fires"
+# What is asked before any fire burns, by the name of its setting in `Problem`; None stands for that one's default.
+ASKED: dict[str, Any] = {
+    "window": _option(
+        "--window", str | None, "area of interest: row,column,rows,columns", "the whole raster", panel=_LAND
+    ),
+    "buffer_cells": _option(
+        "--buffer", int | None, "cells around the area of interest", "one fire length, at most 25", panel=_LAND
+    ),
+    "crs": _option("--crs", str | None, "coordinate system where the landscape has none, e.g. EPSG:32611", panel=_LAND),
+    "fuel_model": _option("--fuel-model", str | None, "fbfm40 or fbfm13", "fbfm40", panel=_LAND),
+    "custom_fuels": _option("--custom-fuels", str | None, ".fmd file of further fuel models", panel=_LAND),
+    "units": _option("--units", str | None, "metric, or us: 20-ft wind in mph, acres, feet", "metric", panel=_LAND),
+    "wind_speed_kmh": _option(
+        "--wind-speed", float | None, "design wind: km/h at 10 m in the open (us: mph at 20 ft)", "25 km/h"
+    ),
+    "wind_from_deg": _option("--wind-from", float | None, "where it comes from, degrees from grid north", "225"),
+    "dead_1h_pct": _option("--dead-1h", float | None, "1-h dead fuel moisture, %", "5"),
+    "dead_10h_pct": _option("--dead-10h", float | None, "10-h dead fuel moisture, %", "1-h + 1"),
+    "dead_100h_pct": _option("--dead-100h", float | None, "100-h dead fuel moisture, %", "1-h + 3"),
+    "live_herb_pct": _option("--live-herb", float | None, "live herbaceous moisture, %", "60"),
+    "live_woody_pct": _option("--live-woody", float | None, "live woody moisture, %", "90"),
+    "foliar_pct": _option("--foliar", float | None, "foliar moisture, %", "100"),
+    "moisture_file": _option("--moisture", str | None, ".fms file: moistures by fuel model"),
+    "weather_stream": _option(
+        "--weather", str | None, "station record (.wxs, FW21 csv, WindNinja csv) in place of the design wind"
+    ),
+    "weather_pick": _option(
+        "--pick", str | None, "what it becomes: hours, percentile (by wind direction) or burn_periods", "hours"
+    ),
+    "weather_percentile": _option("--percentile", float | None, "of wind and dryness, for --pick percentile", "97"),
+    "burn_period": _option(
+        "--burn-period", str | None, "hours of the day to take, such as 10,18", "all for hours, else 10,18"
+    ),
+    "humidity_pct": _option("--humidity", float | None, "relative humidity where the record has none, %"),
+    "num_weathers": _option(
+        "--weathers", int | None, "weathers in the season: about the design, hours, directions or burn periods", "16"
+    ),
+    "wind_rasters": _option(
+        "--wind-raster", list[str] | None, "SPEED,DIRECTION: two raster files; repeat for several weathers"
+    ),
+    "crown_method": _option(
+        "--crown-method", str | None, "scott_reinhardt (Behave), finney (FlamMap) or rothermel", "scott_reinhardt"
+    ),
+    "crown_rate": _option("--crown-rate", str | None, "active crown fire: rothermel or cruz", "rothermel"),
+    "wind_limit": _option("--wind-limit/--no-wind-limit", bool | None, "hold effective wind as Behave does", "on"),
+    "ignitions": _option(
+        "--ignitions", str | None, "where fires start: density raster, points or polygons", "everywhere", panel=_FIRE
+    ),
+    "fire_simulation_max_duration": _option(
+        "--duration", float | None, "minutes each fire may spread", "480, demo 60", panel=_FIRE
+    ),
+}
+FLAGS = {name: option.__metadata__[0].param_decls[0].split("/")[0] for name, option in ASKED.items()}
+
+
+def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command those options of `ASKED`; it gets the ones that were used, by setting, as `asked`."""
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            asked = {name: value for name in names if (value := given.pop(name)) is not None}
+            command(asked=asked, **given)
+
+        # typer reads a command's options from its signature.
+        own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "asked"]
+        more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in names]
+        every = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        every += [each.replace(annotation=ASKED[each.name]) for each in more]
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]  # what inspect looks for first
+        run.__annotations__ = {each.name: each.annotation for each in every}
+        return run
+
+    return give
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -163,99 +231,66 @@ def _window(text: str | None) -> tuple[int, int, int, int] | None:
     return row, col, rows, cols
 
 
-def _season(wind_speed: float | None, wind_from: float | None, dead_1h: float | None) -> dict[str, float]:
-    """Numbers of the design weather that options give; 10-h and 100-h moisture follow 1-h by one and three points."""
-    given = {"wind_speed_kmh": wind_speed, "wind_from_deg": wind_from, "dead_1h_pct": dead_1h}
-    if dead_1h is not None:
-        given |= {"dead_10h_pct": min(dead_1h + 1, 300.0), "dead_100h_pct": min(dead_1h + 3, 300.0)}
-    return {name: value for name, value in given.items() if value is not None}
+def _settings(thing: str, asked: Mapping[str, Any], units: str = "metric") -> dict[str, Any]:
+    """Options as settings of a `Problem`: units (metric unless said) settled, what hangs together put together."""
+    settings = dict(asked)
+    if "window" in settings:
+        settings["window"] = _window(settings["window"])
+    settings["landscape"] = None if thing == DEMO else thing
+    units = settings.get("units", units)
+    if units not in ("metric", "us"):
+        raise InputError(f"--units: {units!r} is unknown; use metric or us")
+    if "wind_speed_kmh" in settings and units == "us":
+        settings["wind_speed_kmh"] *= MPH_TO_KMH * WIND_10M_OVER_20FT
+    if "dead_1h_pct" in settings:
+        for name, points in (("dead_10h_pct", 1), ("dead_100h_pct", 3)):
+            settings.setdefault(name, min(settings["dead_1h_pct"] + points, 300.0))
+    if "wind_rasters" in settings:
+        settings["wind_rasters"] = ",".join(settings["wind_rasters"]).split(",")
+    for source, what in (("weather_stream", "the weather record"), ("wind_rasters", "the wind rasters")):
+        told = ["wind_speed_kmh", "wind_from_deg"] + ["dead_1h_pct"] * (source == "weather_stream")
+        for name in told:
+            if source in asked and name in asked:
+                raise InputError(f"{FLAGS[name]}: {what} say that already; leave it or {FLAGS[source]} out")
+    if "weather_stream" not in asked:
+        for name in ("weather_pick", "weather_percentile", "burn_period", "humidity_pct"):
+            if name in asked:
+                raise InputError(f"{FLAGS[name]}: it says what to take from a record; give one with --weather FILE")
+    return settings
 
 
-def _weathers(season: Mapping[str, float]) -> tuple[Weather, ...]:
-    """The season about a design weather; what is not given is the default."""
-    season = asdict(Weather()) | SEASON | dict(season)
-    return fire_season(
-        Weather(**{name: season[name] for name in Weather.__dataclass_fields__}),
-        weathers=int(season["num_weathers"]),
-        direction_sd_deg=season["wind_direction_sd_deg"],
-        speed_cv=season["wind_speed_cv"],
-    )
-
-
-def _circumstances(
-    land: Landscape,
-    window: str | None,
-    crs: str | None,
-    fuel_model: str,
-    duration_min: float,
-    season: Mapping[str, float],
-    seed: int,
-) -> dict[str, Any]:
-    """All that `evaluate` needs to judge a plan again as it was made, as settled: for config.json and raster tags."""
-    where = {name: value for name, value in (("window", window), ("crs", crs)) if value is not None}
-    return {
-        "software": f"fuelbreak {__version__}",
-        **where,
-        "buffer_cells": _buffer_cells(land),
-        "fuel_model": fuel_model,
-        "duration_min": duration_min,
-        **asdict(Weather()),
-        **SEASON,
-        **season,
-        "seed": seed,
-    }
-
-
-def _buffer_cells(land: Landscape) -> int:
-    """Width of the widest side of the ring around the area of interest."""
-    row, col, rows, cols = land.aoi_window
-    return max(row, col, land.shape[0] - row - rows, land.shape[1] - col - cols)
-
-
-def _heading(land: Landscape, duration_min: float) -> str:
-    _, _, rows, cols = land.aoi_window
-    return (
-        f"{land.label}\n"
-        f"area of interest {rows} x {cols} cells, buffer {_buffer_cells(land)} cells, fires of {duration_min:g} min"
-    )
-
-
-def _open(
-    thing: str,
-    window: str | None,
-    buffer: int | None,
-    crs: str | None,
-    fuel_model: str,
-    weathers: Sequence[Weather],
-    duration_min: float,
-) -> Landscape:
-    where = _window(window)
-
-    def make(cells: int) -> Landscape:
-        if thing == DEMO:
-            return Landscape.demo(DEMO_SIZE, DEMO_SIZE, 0, buffer_cells=cells)
-        return Landscape.open(thing, fuel_model=fuel_model, window=where, buffer_cells=cells)
-
-    if fuel_model not in ("fbfm40", "fbfm13"):
-        raise InputError(f"--fuel-model: {fuel_model!r} is unknown; use fbfm40 or fbfm13")
+def _problem(thing: str, asked: Mapping[str, Any], made: Mapping[str, Any] | None = None) -> Problem:
+    """The problem that options ask; where they say nothing, as a plan was made."""
+    made = made or {}
+    settings = dict(made) | _settings(thing, asked, made.get("units", "metric"))
+    if settings.get("fuel_model", "fbfm40") not in ("fbfm40", "fbfm13"):
+        raise InputError(f"--fuel-model: {settings['fuel_model']!r} is unknown; use fbfm40 or fbfm13")
+    buffer = settings.get("buffer_cells")
     if buffer is not None and buffer < 0:
         raise InputError(f"--buffer: {buffer} cells cannot be; give 0 or more")
     if thing == DEMO and buffer is not None and buffer > DEMO_LARGEST_BUFFER:
         raise InputError(
-            f"--buffer: {buffer} cells are more than the demo's terrain has around its {DEMO_SIZE} x {DEMO_SIZE}; "
+            f"--buffer: {buffer} cells are more than the demo's terrain has around its 50 x 50; "
             f"give at most {DEMO_LARGEST_BUFFER}"
         )
-    if thing == DEMO and where is not None:
-        raise InputError("--window: the demo landscape is made in one size; leave --window out, or give a raster")
-    landscape = settle_buffer(make, weathers, duration_min, buffer)
-    return landscape if crs is None else with_crs(landscape, crs)
+    duration = settings.get("fire_simulation_max_duration")
+    if duration is not None and not duration > 0:
+        raise InputError(f"--duration: {duration:g} minutes; give minutes above 0")
+    Weather(**{name: settings[name] for name in DESIGN if name in settings})  # says best what cannot be
+    return make_problem(Problem, settings, "command line", FLAGS)
 
 
-def _tell(landscape: Landscape, thing: str, duration: float | None) -> None:
+def _opened(problem: Problem) -> tuple[Landscape, Season]:
+    """The landscape and its season."""
+    landscape = problem.open()
+    return landscape, problem.season(landscape)
+
+
+def _tell(landscape: Landscape, season: Season, said_duration: bool) -> None:
     """Say what was settled for the user; called once nothing is left to refuse, so that a refusal stands alone."""
-    for note in landscape.notes:
+    for note in (*landscape.notes, *season.notes):
         print(f"note: {note}", file=sys.stderr)
-    if duration is None and thing != DEMO:
+    if not said_duration:
         print(
             f"fires spread for {REAL_DURATION_MIN:g} minutes ({REAL_DURATION_MIN / 60:g} h), the default on a real "
             "landscape; --duration changes it",
@@ -263,12 +298,29 @@ def _tell(landscape: Landscape, thing: str, duration: float | None) -> None:
         )
 
 
-def _duration(thing: str, duration: float | None) -> float:
-    if duration is not None:
-        if not duration > 0:
-            raise InputError(f"--duration: {duration:g} minutes; give minutes above 0")
-        return duration
-    return DEMO_DURATION_MIN if thing == DEMO else REAL_DURATION_MIN
+def _circumstances(land: Landscape, problem: Problem, seed: int) -> dict[str, Any]:
+    """All that `evaluate` needs to judge a plan again as it was made, as settled: for config.json and raster tags."""
+    return {
+        "software": f"fuelbreak {__version__}",
+        **problem.told(),
+        "buffer_cells": _buffer_cells(land),
+        "seed": seed,
+    }
+
+
+def _heading(land: Landscape, problem: Problem) -> str:
+    _, _, rows, cols = land.aoi_window
+    duration_min = problem.fire_simulation_max_duration
+    return (
+        f"{land.label}\n"
+        f"area of interest {rows} x {cols} cells, buffer {_buffer_cells(land)} cells, fires of {duration_min:g} min"
+    )
+
+
+def _buffer_cells(land: Landscape) -> int:
+    """Width of the widest side of the ring around the area of interest."""
+    row, col, rows, cols = land.aoi_window
+    return max(row, col, land.shape[0] - row - rows, land.shape[1] - col - cols)
 
 
 def _named(out: Path | None, stem: str) -> Path:
@@ -279,27 +331,23 @@ def _named(out: Path | None, stem: str) -> Path:
 @app.command()
 def demo(
     out: Annotated[Path | None, typer.Option(help="folder for the maps", show_default="runs/demo-TIME")] = None,
+    units: Annotated[str, typer.Option(help="metric, or us: acres and feet")] = "metric",
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan breaks on the demo landscape by sequential DPV, judge them on held-out fires, write the maps."""
-    plan(DEMO, out=_named(out, "demo"), seed=seed, workers=workers, as_json=as_json)
+    parallel.use_at_most(workers)
+    _plan(DEMO, {"units": units}, "sequential_dpv", "5%", 500, 2000, None, _named(out, "demo"), seed, as_json)
 
 
 @app.command()
+@asks(*ASKED)
 def plan(
     landscape: Thing,
+    asked: dict[str, Any],
     method: Annotated[str, typer.Option(help=f"{', '.join(planners.PLANNERS)}, or agent")] = "sequential_dpv",
     budget: Budget = "5%",
-    window: Window = None,
-    buffer: Buffer = None,
-    crs: Crs = None,
-    fuel_model: Fuel = "fbfm40",
-    duration: Duration = None,
-    wind_speed: WindSpeed = 25.0,
-    wind_from: WindFrom = 225.0,
-    dead_1h: Dead1h = 5.0,
     simulations: Annotated[int, typer.Option(min=1, help="fires the plan is chosen on")] = 500,
     heldout: Annotated[int, typer.Option(min=2, help="fires that judge it")] = 2000,
     agent: Annotated[Path | None, typer.Option(help="run folder of a trained agent, for --method agent")] = None,
@@ -310,26 +358,41 @@ def plan(
 ) -> None:
     """Place fuel breaks on a landscape by a planner, judge them on held-out fires, hand over GIS files."""
     parallel.use_at_most(workers)
-    asked, method = method, method.replace("-", "_")
+    asked_method, method = method, method.replace("-", "_")
     if method not in (*planners.PLANNERS, "agent"):
-        raise InputError(f"--method: {asked!r} is unknown; use one of {', '.join(planners.PLANNERS)}, agent")
+        raise InputError(f"--method: {asked_method!r} is unknown; use one of {', '.join(planners.PLANNERS)}, agent")
     if method == "agent" and agent is None:
         raise InputError("--method agent: which agent? give the run folder of a training with --agent RUN_FOLDER")
-    season, duration_min = _season(wind_speed, wind_from, dead_1h), _duration(landscape, duration)
-    weathers = _weathers(season)
-    land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
+    _plan(landscape, asked, method, budget, simulations, heldout, agent, _named(out, "plan"), seed, as_json)
+
+
+def _plan(
+    thing: str,
+    asked: Mapping[str, Any],
+    method: str,
+    budget: str,
+    simulations: int,
+    heldout: int,
+    agent: Path | None,
+    out: Path,
+    seed: int,
+    as_json: bool,
+) -> None:
+    problem = _problem(thing, asked)
+    land, season = _opened(problem)
+    duration_min = problem.fire_simulation_max_duration
     report.check_can_write_gis(land)
     budget_units(land, budget)
     check_draw(max(simulations, heldout))
     if agent is not None:
         training.check_torch()
     learned = None if agent is None else training.load_agent(agent)
-    folder = check_output_folder(_named(out, "plan"))
-    _tell(land, landscape, duration)
+    fires = Fires.draw(land, simulations, seed, weather=season, duration_min=duration_min)
+    folder = check_output_folder(out)
+    _tell(land, season, problem.is_demo or "fire_simulation_max_duration" in asked)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up()
-        fires = Fires.draw(land, simulations, seed, weather=weathers, duration_min=duration_min)
         plans: dict[str, Plan] = {}
         if learned is not None:
             plans["agent"] = training.agent_plan(learned, land, fires, budget)
@@ -344,15 +407,15 @@ def plan(
             elif name != "agent":
                 plans[name] = planners.planner(name)(land, fires, budget, seed=seed)
         say("judge", 0.0, f"on {heldout} held-out fires")
-        judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
+        judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
         scores = judge({method: plans[method], **plans}, land, judging)
         chosen = plans[method]
         burned = spread(land, fires).burn_probability().flat[chosen.cells] > 0
         idle = int((~burned).sum()) if chosen.chosen_on else 0
         say("write", 0.0, "maps")
-        tags = _circumstances(land, window, crs, fuel_model, duration_min, season, seed)
+        tags = _circumstances(land, problem, seed)
         settings = {
-            "landscape": landscape,
+            "landscape": thing,
             "label": land.label,
             "method": method,
             "agent": None if agent is None else str(agent),
@@ -374,7 +437,7 @@ def plan(
     if as_json:
         print(json.dumps({"folder": str(folder), **report.score_facts(scores), "units_where_nothing_burned": idle}))
         return
-    print(_heading(land, duration_min))
+    print(_heading(land, problem))
     print("\n".join(report.score_lines(scores)))
     if idle:
         print(
@@ -385,35 +448,13 @@ def plan(
 
 
 @app.command()
+@asks(*ASKED)
 def evaluate(
     landscape: Thing,
     plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="plan.tif files on the same grid")],
-    window: Annotated[
-        str | None,
-        typer.Option(help="area of interest: row,column,rows,columns", show_default=f"{AS_THE_PLAN}the whole raster"),
-    ] = None,
-    buffer: Annotated[
-        int | None,
-        typer.Option(help="cells around the area of interest", show_default=f"{AS_THE_PLAN}one fire length"),
-    ] = None,
-    crs: Crs = None,
-    fuel_model: Annotated[
-        str | None, typer.Option("--fuel-model", help="fbfm40 or fbfm13", show_default=f"{AS_THE_PLAN}fbfm40")
-    ] = None,
-    duration: Annotated[
-        float | None, typer.Option(help="minutes each fire may spread", show_default=f"{AS_THE_PLAN}480, demo 60")
-    ] = None,
-    wind_speed: Annotated[
-        float | None, typer.Option(help="design wind at 10 m in the open, km/h", show_default=f"{AS_THE_PLAN}25")
-    ] = None,
-    wind_from: Annotated[
-        float | None,
-        typer.Option(help="where the wind comes from, degrees from grid north", show_default=f"{AS_THE_PLAN}225"),
-    ] = None,
-    dead_1h: Annotated[
-        float | None, typer.Option("--dead-1h", help="1-h dead fuel moisture, %", show_default=f"{AS_THE_PLAN}5")
-    ] = None,
+    asked: dict[str, Any],
     heldout: Annotated[int, typer.Option(min=2, help="fires that judge")] = 2000,
+    fires: FireSet = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
@@ -433,60 +474,51 @@ def evaluate(
                 f"plans: {given[name]} and {path} have the same name; rename one, so that the table can tell them apart"
             )
         given[name] = path
-    options = {
-        "window": window,
-        "buffer_cells": buffer,
-        "crs": crs,
-        "fuel_model": fuel_model,
-        "duration_min": duration,
-        **_season(wind_speed, wind_from, dead_1h),
-    }
-    was = {name: value for name, value in _made_with(plans[0]).items() if options.get(name) is None}
-    settled: dict[str, Any] = options | was
-    duration_min = _duration(landscape, settled["duration_min"])
-    weathers = _weathers({name: settled[name] for name in {**asdict(Weather()), **SEASON} if name in settled})
-    land = _open(
-        landscape,
-        settled["window"],
-        settled["buffer_cells"],
-        settled["crs"],
-        settled["fuel_model"] or "fbfm40",
-        weathers,
-        duration_min,
-    )
+    settled = _settings(landscape, asked)
+    was = {name: value for name, value in _made_with(plans[0]).items() if name not in settled}
+    problem = _problem(landscape, asked, was)
+    land, season = _opened(problem)
     chosen = {name: _read_plan(land, path) for name, path in given.items()}
-    _tell(land, landscape, settled["duration_min"])
-    if was:
-        said = ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in was.items()
-        )
-        print(f"note: judged as {plans[0]} was made: {said}; options change it", file=sys.stderr)
-    fires = Fires.draw(land, heldout, seed, purpose="heldout", weather=weathers, duration_min=duration_min)
+    if fires is not None:
+        judging = saved_fires(fires, land, season)
+    else:
+        duration_min = problem.fire_simulation_max_duration
+        judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
+    _tell(land, season, problem.is_demo or "fire_simulation_max_duration" in settled | was or fires is not None)
+    told = problem.told()
+    said = [
+        f"{name} {told[name]:g}" if isinstance(told[name], float) else f"{name} {told[name]}"
+        for name in (DURATION_TAG if name == "fire_simulation_max_duration" else name for name in was)
+        if name in ("buffer_cells", DURATION_TAG) or told.get(name) not in (None, Problem.model_fields[name].default)
+    ]
+    if said:
+        print(f"note: judged as {plans[0]} was made: {', '.join(said)}; options change it", file=sys.stderr)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up_whole_fires()
-        say("judge", 0.0, f"on {heldout} held-out fires")
-        scores = judge(chosen, land, fires)
+        say("judge", 0.0, f"on {len(judging)} held-out fires")
+        scores = judge(chosen, land, judging)
     if as_json:
         print(json.dumps(report.score_facts(scores)))
         return
-    print(_heading(land, duration_min))
+    print(_heading(land, problem))
     print("\n".join(report.score_lines(scores)))
 
 
 def _made_with(path: Path) -> dict[str, Any]:
-    """What a plan of ours was made with, from its tags; nothing for a raster of other origin."""
+    """Settings a plan of ours was made with, from its tags; none for a raster of other origin."""
     tags = read_tags(path)
     if not tags.get("software", "").startswith("fuelbreak "):
         return {}
-    made: dict[str, Any] = {name: tags[name] for name in ("window", "crs", "fuel_model") if name in tags}
-    for name in ("buffer_cells", "duration_min", *asdict(Weather()), *SEASON):
-        if name in tags:
+    made = {}
+    for name in ASKED:
+        tag = DURATION_TAG if name == "fire_simulation_max_duration" else name
+        if tag in tags:
             try:
-                made[name] = int(tags[name]) if name in ("buffer_cells", "num_weathers") else float(tags[name])
-            except ValueError:
+                made[name] = getattr(make_problem(Problem, {name: tags[tag]}, str(path), {}), name)
+            except InputError:
                 raise InputError(
-                    f"{path}: its tag {name} is {tags[name]!r}, not a number; mend it with gdal_edit.py -mo {name}=..."
+                    f"{path}: its tag {tag} is {tags[tag]!r}, which cannot be; mend it with gdal_edit.py -mo {tag}=..."
                 ) from None
     return made
 
@@ -515,89 +547,107 @@ def _read_plan(landscape: Landscape, path: Path) -> Plan:
 
 
 @app.command()
+@asks(*ASKED)
 def simulate(
-    landscape: Thing = DEMO,
+    landscape: Thing,
+    asked: dict[str, Any],
     n: Annotated[int, typer.Option("-n", "--fires", min=1, help="number of fires")] = 1000,
-    window: Window = None,
-    buffer: Buffer = None,
-    crs: Crs = None,
-    fuel_model: Fuel = "fbfm40",
-    duration: Duration = None,
-    wind_speed: WindSpeed = 25.0,
-    wind_from: WindFrom = 225.0,
-    dead_1h: Dead1h = 5.0,
+    saved: FireSet = None,
     stencil: Annotated[int, typer.Option(help="neighbors of a cell: 32 (most accurate), 16 or 8 (rough)")] = 32,
-    out: Annotated[Path | None, typer.Option(help="folder for burn_probability.tif; none is written without")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder for burn probability, flame lengths and the fires; none is written without"),
+    ] = None,
+    perimeters: Annotated[int, typer.Option(min=0, help="of the first so many fires, into --out")] = 0,
+    arrivals: Annotated[
+        int, typer.Option("--arrival-times", min=0, help="maps of the first so many fires, into --out")
+    ] = 0,
+    sizes: Annotated[
+        Path | None, typer.Option("--compare-sizes", help="csv of past fire sizes: finds the duration that fits")
+    ] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Burn many fires: sizes, burn probability, fires per second."""
+    """Burn many fires: sizes, burn probability, flame lengths, fires per second."""
     parallel.use_at_most(workers)
-    weathers, duration_min = _weathers(_season(wind_speed, wind_from, dead_1h)), _duration(landscape, duration)
-    land = _open(landscape, window, buffer, crs, fuel_model, weathers, duration_min)
+    if out is None and (perimeters or arrivals):
+        raise InputError("--perimeters, --arrival-times: they need a folder to be written to; give --out FOLDER")
+    problem = _problem(landscape, asked)
+    past = None if sizes is None else streams.read_fire_sizes(sizes)
+    land, season = _opened(problem)
+    duration_min, units = problem.fire_simulation_max_duration, problem.units
     check_draw(n)
     if out is not None:
         report.check_can_write_gis(land)
-        check_output_folder(out)
-    _tell(land, landscape, duration)
+    if saved is None:
+        fires = Fires.draw(land, n, seed, weather=season, duration_min=duration_min)
+    else:
+        fires = saved_fires(saved, land, season)
+    if out is not None or past is not None:
+        folder = check_output_folder(_named(out, "simulate"))
+    _tell(land, season, problem.is_demo or "fire_simulation_max_duration" in asked or saved is not None)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
-        simulation = Simulate(land, weathers, seed, stencil=stencil)
+        fields = Fields(land, fires.weather, stencil=stencil)
         warm_up_whole_fires(stencil)
-        simulation.set_parallel_simulations(True)
-        say("burn", 0.0, f"{n} fires on {simulation.workers} threads")
+        say("burn", 0.0, f"{len(fires)} fires on {parallel.available_cores()} threads")
         began = time.perf_counter()
-        result = simulation.run_many_simulations(n, duration_min)
+        result = spread(land, fires, fields=fields, flame_lengths=out is not None)
         seconds = time.perf_counter() - began
         say("burn", 1.0, "")
-    area = result.burned_area_ha
-    summary = {
-        "fires": n,
-        "mean_area_ha": float(area.mean()),
-        "median_area_ha": float(np.median(area)),
-        "largest_area_ha": float(area.max()),
+        if out is not None:
+            tags = _circumstances(land, problem, seed)
+            report.write_burn_maps(
+                folder, result, tags=tags, units=units, perimeters=perimeters, arrivals=arrivals, say=say
+            )
+        if past is not None:
+            fit = compare_sizes(land, season, past.sizes_ha, n=n, seed=seed, say=say)
+            report.sizes_figure(fit, units).savefig(folder / "sizes.png", dpi=120)
+    area = result.burned_area_ha * (ACRES_PER_HA if units == "us" else 1.0)
+    unit = "acres" if units == "us" else "ha"
+    summary: dict[str, Any] = {
+        "fires": len(fires),
+        f"mean_area_{unit}": float(area.mean()),
+        f"median_area_{unit}": float(np.median(area)),
+        f"largest_area_{unit}": float(area.max()),
         "reached_edge_share": result.reached_edge_share,
         "range_warning": range_warning(result.too_long_share, stencil),
         "seconds": seconds,
-        "fires_per_second": n / seconds,
+        "fires_per_second": len(fires) / seconds,
     }
-    if out is not None:
-        write_raster(
-            out / "burn_probability.tif",
-            result.burn_probability(),
-            crs=land.crs,
-            transform=land.transform,
-            nodata=report.NODATA,
-            tags={"fires": str(n), "seed": str(seed), "duration_min": f"{duration_min:g}"},
-            description="conditional burn probability",
-        )
+    if past is not None:
+        summary["fitting_duration_min"] = fit.best_duration_min
     if as_json:
         print(json.dumps(summary))
         return
     print(land.label)
+    lasting = f"{duration_min:g} min" if saved is None else f"the set {saved}"
     print(
-        f"{n:,} fires of {duration_min:g} min: mean {summary['mean_area_ha']:,.1f} ha, median "
-        f"{summary['median_area_ha']:,.1f} ha, largest {summary['largest_area_ha']:,.1f} ha; "
+        f"{len(fires):,} fires of {lasting}: mean {area.mean():,.1f} {unit}, median {np.median(area):,.1f} {unit}, "
+        f"largest {area.max():,.1f} {unit}; "
         f"{result.reached_edge_share:.0%} of those in the area of interest reached the map's edge"
     )
     if summary["range_warning"] is not None:
         print(summary["range_warning"])
-    print(f"{n / seconds:,.0f} fires per second on {simulation.workers} thread{'s' * (simulation.workers > 1)}")
+    threads = parallel.available_cores()
+    print(f"{len(fires) / seconds:,.0f} fires per second on {threads} thread{'s' * (threads > 1)}")
+    if past is not None:
+        for note in (*past.notes, fit.verdict):
+            print(note)
+    if out is not None or past is not None:
+        print(f"maps and fires: {folder}")
 
 
 @app.command()
+@asks(*ASKED)
 def train(
+    asked: dict[str, Any],
     config: Annotated[Path | None, typer.Option(help="JSON file of settings")] = None,
     landscape: Annotated[
         str | None, typer.Option(help="8-band GeoTIFF or folder of rasters", show_default="demo")
     ] = None,
-    window: Window = None,
-    buffer: Buffer = None,
-    crs: Crs = None,
-    fuel_model: Annotated[str | None, typer.Option("--fuel-model", help="fbfm40 or fbfm13")] = None,
     budget: Annotated[str | None, typer.Option(help="share of the treatable cells or a number of cells")] = None,
-    duration: Annotated[float | None, typer.Option(help="minutes each fire may spread")] = None,
     episodes: Annotated[int | None, typer.Option(help="episodes to train on")] = None,
     seed: Annotated[int | None, typer.Option(help="of everything drawn")] = None,
     workers: WorkersOption = None,
@@ -613,20 +663,20 @@ def train(
         resolved = training.resumed_config(resume)
     else:
         settings = {} if config is None else training.load_config(config)
-        given = {
-            "landscape": None if landscape == DEMO else landscape,
-            "window": _window(window),
-            "buffer_cells": buffer,
-            "crs": crs,
-            "fuel_model": fuel_model,
+        units = settings.get("units", "metric")
+        given = _settings(DEMO if landscape is None else landscape, asked, units)
+        if landscape is None:
+            del given["landscape"]
+        given |= {
             "budget": budget,
-            "fire_simulation_max_duration": duration,
             "num_episodes": episodes,
             "seed": seed,
             "max_workers": workers,
             "output_dir": None if out is None else str(out),
         }
         settings |= {key: value for key, value in given.items() if value is not None}
+        if landscape == DEMO:
+            settings["landscape"] = None
         resolved = training.make_config(settings, "command line" if config is None else str(config))
     if show_config:
         print(resolved.model_dump_json(indent=2))
@@ -640,7 +690,7 @@ def train(
     if as_json:
         print(json.dumps({"folder": str(result.folder), **report.score_facts(result.scores)}))
         return
-    print(_heading(result.landscape, resolved.fire_simulation_max_duration))
+    print(_heading(result.landscape, resolved))
     print("\n".join(report.score_lines(result.scores)))
     if result.steps_per_second:  # nothing was trained where a finished run is resumed
         cores = ", ".join(f"{share:.0%}" for share in result.core_use.per_core)
@@ -652,29 +702,22 @@ def train(
 
 
 def _write_training(result: training.TrainResult, config: TrainConfig) -> None:
-    window = None if config.window is None else ",".join(map(str, config.window))
-    season = {name: getattr(config, name) for name in {**asdict(Weather()), **SEASON}}
-    duration_min = config.fire_simulation_max_duration
-    tags = _circumstances(result.landscape, window, config.crs, config.fuel_model, duration_min, season, config.seed)
+    tags = _circumstances(result.landscape, config, config.seed)
     report.hand_over(result.folder, result.landscape, result.plan, result.heldout, result.scores, "agent", tags)
     if (result.folder / "metrics.csv").is_file():
         report.training_figure(result.folder / "metrics.csv").savefig(result.folder / "training.png", dpi=120)
 
 
 @landscape_app.command("info")
-def landscape_info(
-    landscape: Thing,
-    window: Window = None,
-    buffer: Annotated[int, typer.Option(help="cells around the area of interest")] = 0,
-    crs: Crs = None,
-    fuel_model: Fuel = "fbfm40",
-    as_json: AsJson = False,
-) -> None:
+@asks("window", "buffer_cells", "crs", "fuel_model", "custom_fuels", "units")
+def landscape_info(landscape: Thing, asked: dict[str, Any], as_json: AsJson = False) -> None:
     """Grid, fuels and what was settled when the landscape was opened."""
-    land = _open(landscape, window, buffer, crs, fuel_model, (Weather(),), DEMO_DURATION_MIN)
+    problem = _problem(landscape, {"buffer_cells": 0} | asked)
+    land = problem.open()
     codes, counts = np.unique(land.fuel_model, return_counts=True)
     known = land.fuel_model != 0  # 0 is no data, and what the other layers hold there is only a filling
     north = true_north_deg(land.crs, land.transform, land.shape) if land.crs and land.transform else None
+    unit, per_meter = ("ft", FT_PER_M) if problem.units == "us" else ("m", 1.0)
     facts = {
         "label": land.label,
         "rows": land.shape[0],
@@ -685,7 +728,7 @@ def landscape_info(
         "area_of_interest": list(land.aoi_window),
         "burnable_cells": int(land.burnable.sum()),
         "treatable_cells": int(land.treatable.sum()),
-        "elevation_m": [float(land.elevation_m[known].min()), float(land.elevation_m[known].max())],
+        f"elevation_{unit}": [float(edge(land.elevation_m[known])) * per_meter for edge in (np.min, np.max)],
         "slope_deg": [float(land.slope_deg[known].min()), float(land.slope_deg[known].max())],
         "fuel_models": {str(code): int(count) for code, count in zip(codes, counts, strict=True)},
         "notes": list(land.notes),

@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -239,9 +239,9 @@ def write_raster(
     transform: Transform | None,
     nodata: float | None = None,
     tags: Mapping[str, object] | None = None,
-    description: str = "",
+    description: str | Sequence[str] = "",
 ) -> None:
-    """Write an (H, W) array as a compressed GeoTIFF, whole or not at all.
+    """Write an (H, W) array, or several (bands, H, W), as a compressed GeoTIFF, whole or not at all.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def write_raster(
         no data (`nodata`, or -9999 where none is given)
     crs : WKT or 'EPSG:...'
     transform : (a, b, c, d, e, f)
-    tags, description : of the file and of its one band
+    tags, description : of the file, and of its one band or of each
 
     Raises
     ------
@@ -262,8 +262,10 @@ def write_raster(
     place = Path(path)
     wkt, grid = _checked_georeference(place, crs, transform)
     given = np.asarray(array)
-    if given.ndim != 2 or given.dtype.kind not in "biuf":
+    if given.ndim not in (2, 3) or given.dtype.kind not in "biuf":
         raise InputError(f"{place}: cannot write an array of shape {given.shape} as a raster; give rows x columns")
+    given = given.reshape(-1, *given.shape[-2:])
+    descriptions = [description] if isinstance(description, str) else list(description)
     if given.dtype.kind == "f":
         finite = np.isfinite(given)
         if not finite.all() and nodata is None:
@@ -280,9 +282,9 @@ def write_raster(
             temporary,
             "w",
             driver="GTiff",
-            height=out.shape[0],
-            width=out.shape[1],
-            count=1,
+            height=out.shape[1],
+            width=out.shape[2],
+            count=len(out),
             dtype=out.dtype.name,
             crs=CRS.from_wkt(wkt),
             transform=Affine(*grid),
@@ -291,9 +293,10 @@ def write_raster(
             BIGTIFF="IF_SAFER",
         ) as dataset,
     ):
-        dataset.write(out, 1)
-        if description:
-            dataset.set_band_description(1, description)
+        dataset.write(out)
+        for band, text in enumerate(descriptions, 1):
+            if text:
+                dataset.set_band_description(band, text)
         dataset.update_tags(**{key: str(value) for key, value in (tags or {}).items()})
 
 
@@ -314,15 +317,14 @@ def write_breaks(
     fields : further columns by name, (n,) each; `rank` (1 is built first) and `area_ha` are always there
     crs, transform : as in `write_raster`
     """
-    import pyogrio.raw
-    from pyogrio.errors import DataLayerError, DataSourceError
+    import shapely
 
     place = Path(path)
-    wkt, (a, b, c, d, e, f) = _checked_georeference(place, crs, transform)
+    wkt, grid = _checked_georeference(place, crs, transform)
     row_col = np.asarray(cells).reshape(-1, 2)
     columns: dict[str, npt.NDArray[Any]] = {
         "rank": np.arange(1, len(row_col) + 1),
-        "area_ha": np.full(len(row_col), abs(a * e - b * d) / 10_000),
+        "area_ha": np.full(len(row_col), abs(grid[0] * grid[4] - grid[1] * grid[3]) / 10_000),
     }
     for name, values in (fields or {}).items():
         column = np.asarray(values)
@@ -330,35 +332,404 @@ def write_breaks(
             raise InputError(
                 f"{place}: column {name} has shape {column.shape}; give one value for each of the {len(row_col)} breaks"
             )
-        columns[name] = column.astype(object) if column.dtype.kind in "UO" else column
+        columns[name] = column
+    corners = row_col[:, None] + np.array([(0, 0), (1, 0), (1, 1), (0, 1)])  # counterclockwise from the upper left
+    squares = shapely.polygons(np.stack(_coordinates(grid, corners[..., 0], corners[..., 1]), axis=-1))
+    _write_layer(place, "breaks", "Polygon", squares, columns, wkt)
 
-    # Well-known binary of a polygon with one closed ring of five points, counterclockwise from the upper left corner.
-    polygon = np.dtype(
-        [("order", "u1"), ("kind", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))], align=False
+
+class FireSet(NamedTuple):
+    """Fires as `write_fire_set` saves them, to be burned again; S fires.
+
+    Attributes
+    ----------
+    row_col : (S, 2) int64 of the ignitions, in the grid they are read for, inside it or not
+    weather_index : (S,) or (S, P) int32, weather of the bank, in each period if there are several
+    duration_min, weight, number : (S,)
+    origin, period_min : as in `Fires`
+    weathers : digest of the bank of weathers
+    """
+
+    row_col: npt.NDArray[np.int64]
+    weather_index: npt.NDArray[np.int32]
+    duration_min: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float64]
+    number: npt.NDArray[np.int64]
+    origin: str
+    period_min: float
+    weathers: str
+
+
+def write_fire_set(
+    path: str | os.PathLike[str],
+    fires: FireSet,
+    fields: Mapping[str, npt.NDArray[Any]] | None = None,
+    *,
+    crs: str | None,
+    transform: Transform | None,
+) -> None:
+    """Write fires as a GeoPackage of points, one at the center of each cell that ignites, whole or not at all.
+
+    Parameters
+    ----------
+    path : the .gpkg to write; its layer is called `ignitions`
+    fields : further columns by name, (S,) each
+    crs, transform : as in `write_raster`
+    """
+    import shapely
+
+    place = Path(path)
+    wkt, grid = _checked_georeference(place, crs, transform)
+    index = fires.weather_index.reshape(len(fires.row_col), -1)
+    columns = {
+        "fire": fires.number,
+        "row": fires.row_col[:, 0],
+        "col": fires.row_col[:, 1],
+        "weathers": np.array([",".join(map(str, row)) for row in index.tolist()], object),
+        "duration_min": fires.duration_min.astype(np.float64),
+        "weight": fires.weight,
+        **(fields or {}),
+    }
+    points = shapely.points(*_coordinates(grid, *(fires.row_col.T + 0.5)))
+    told = {_ORIGIN: fires.origin, _PERIOD: repr(float(fires.period_min)), _WEATHERS: fires.weathers}
+    _write_layer(place, "ignitions", "Point", points, columns, wkt, told)
+
+
+_ORIGIN, _PERIOD, _WEATHERS = "FUELBREAK_ORIGIN", "FUELBREAK_PERIOD_MIN", "FUELBREAK_WEATHERS"
+
+
+def read_fire_set(path: str | os.PathLike[str], *, crs: str | None, transform: Transform | None) -> FireSet:
+    """Read fires as `write_fire_set` saved them, on the grid of a landscape.
+
+    Raises
+    ------
+    InputError : no such file, or not one of these
+    """
+    place = Path(path)
+    wkt, grid = _checked_georeference(place, crs, transform)
+    told, points, columns = _read_vectors(place, wkt)
+    wanted = ("fire", "weathers", "duration_min", "weight")
+    if _WEATHERS not in told or any(name not in columns for name in wanted) or not len(points):
+        raise InputError(f"{place}: is no set of fires saved by fuelbreak simulate --out; give its fires.gpkg")
+    texts = [str(text).split(",") for text in columns["weathers"]]
+    try:
+        index = np.array([[int(part) for part in text] for text in texts], np.int32)
+        period = float(told[_PERIOD])
+    except (KeyError, ValueError):
+        raise InputError(f"{place}: its column weathers or its tags were changed; save the fires again") from None
+    return FireSet(
+        _cells_of(grid, points),
+        index[:, 0] if index.shape[1] == 1 else index,
+        columns["duration_min"].astype(np.float32),
+        columns["weight"].astype(np.float64),
+        columns["fire"].astype(np.int64),
+        told.get(_ORIGIN, "given"),
+        period,
+        told[_WEATHERS],
     )
-    squares = np.zeros(len(row_col), polygon)
-    squares["order"], squares["kind"], squares["rings"], squares["points"] = 1, 3, 1, 5
-    rows = row_col[:, :1] + np.array([0, 1, 1, 0, 0])
-    cols = row_col[:, 1:] + np.array([0, 0, 1, 1, 0])
-    squares["xy"][..., 0] = a * cols + b * rows + c
-    squares["xy"][..., 1] = d * cols + e * rows + f
-    geometry = np.empty(len(squares), object)
-    geometry[:] = [square.tobytes() for square in squares]
 
+
+def write_perimeters(
+    path: str | os.PathLike[str],
+    burned: Iterable[npt.NDArray[np.bool_]],
+    fields: Mapping[str, npt.NDArray[Any]],
+    *,
+    crs: str | None,
+    transform: Transform | None,
+) -> None:
+    """Write the perimeters of fires as a GeoPackage, a multipolygon for each fire, whole or not at all.
+
+    Parameters
+    ----------
+    path : the .gpkg to write; its layer is called `perimeters`
+    burned : (H, W) bool of each fire
+    fields : columns by name, one value for each fire
+    crs, transform : as in `write_raster`
+    """
+    import shapely
+    from rasterio.features import shapes
+    from rasterio.transform import Affine
+
+    place = Path(path)
+    wkt, grid = _checked_georeference(place, crs, transform)
+    outlines = []
+    for cells in burned:
+        parts = shapes(cells.astype(np.uint8), mask=cells, connectivity=4, transform=Affine(*grid))
+        outlines.append(shapely.MultiPolygon([shapely.geometry.shape(part) for part, _ in parts]))
+    _write_layer(place, "perimeters", "MultiPolygon", np.array(outlines, object), fields, wkt)
+
+
+def _coordinates(transform: Transform, row: npt.NDArray[Any], col: npt.NDArray[Any]) -> tuple[Any, Any]:
+    a, b, c, d, e, f = transform
+    return a * col + b * row + c, d * col + e * row + f
+
+
+def _cells_of(transform: Transform, points: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Row and column of the cell that each point lies in (n, 2), inside the grid or not."""
+    import shapely
+
+    a, b, c, d, e, f = transform
+    x, y = shapely.get_x(points) - c, shapely.get_y(points) - f
+    area = a * e - b * d
+    row_col = np.stack([(a * y - d * x) / area, (e * x - b * y) / area], axis=-1)
+    return np.asarray(np.floor(np.clip(row_col, -1, 2**31)), np.int64)
+
+
+def _write_layer(
+    place: Path,
+    layer: str,
+    kind: str,
+    geometry: npt.NDArray[Any],
+    columns: Mapping[str, npt.NDArray[Any]],
+    wkt: str,
+    told: Mapping[str, str] | None = None,
+) -> None:
+    """Write geometries with their columns as the one layer of a GeoPackage."""
+    import pyogrio.raw
+    import shapely
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    values = [column.astype(object) if column.dtype.kind in "UO" else column for column in columns.values()]
     with atomic_path(place) as temporary:
         try:
             pyogrio.raw.write(
                 str(temporary),
-                geometry,
-                list(columns.values()),
+                np.array(shapely.to_wkb(geometry), object),
+                values,
                 list(columns),
-                layer="breaks",
+                layer=layer,
                 driver="GPKG",
-                geometry_type="Polygon",
+                geometry_type=kind,
                 crs=wkt,
+                dataset_metadata=dict(told) if told else None,
             )
         except (DataSourceError, DataLayerError) as error:
             raise OSError(str(error)) from error
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is brought onto a landscape's grid.
+
+
+class Places(NamedTuple):
+    """Points and polygons on the grid of a landscape.
+
+    Attributes
+    ----------
+    cells : (n, 2) int64 row and column of each point inside the grid
+    columns : (n,) by name, of those points
+    outside : how many points lie outside
+    covered : (H, W) bool, cells whose center lies in a polygon; None where the file has none
+    """
+
+    cells: npt.NDArray[np.int64]
+    columns: dict[str, npt.NDArray[Any]]
+    outside: int
+    covered: npt.NDArray[np.bool_] | None
+
+
+def read_places(
+    path: str | os.PathLike[str], *, crs: str | None, transform: Transform | None, shape: tuple[int, int]
+) -> Places:
+    """Read points and polygons from a vector file (GeoPackage, GeoJSON, shapefile) onto a landscape's grid.
+
+    Coordinates of another system are transformed. Of a file with several layers the first is read.
+
+    Raises
+    ------
+    InputError : not readable, no coordinate system, lines, nothing on the grid
+    """
+    import shapely
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
+
+    place = Path(path)
+    wkt, grid = _checked_georeference(place, crs, transform)
+    _, geometry, columns = _read_vectors(place, wkt)
+    keep = np.flatnonzero([each is not None and not each.is_empty for each in geometry])
+    parts, owner = shapely.get_parts(geometry[keep], return_index=True)
+    owner = keep[owner]
+    kind = shapely.get_type_id(parts)
+    other = ~np.isin(kind, (0, 3))
+    if other.any():
+        raise InputError(f"{place}: holds a {parts[other][0].geom_type}; give points or polygons")
+    cells = _cells_of(grid, parts[kind == 0])
+    inside = ((cells >= 0) & (cells < shape)).all(axis=1)
+    covered = None
+    if (kind == 3).any():
+        covered = rasterize(parts[kind == 3], out_shape=shape, transform=Affine(*grid), dtype=np.uint8).astype(bool)
+    if not inside.any() and (covered is None or not covered.any()):
+        raise InputError(
+            f"{place}: none of its {len(parts)} points and polygons lies on the map; give those of this map"
+        )
+    kept = {name: values[owner[kind == 0][inside]] for name, values in columns.items()}
+    return Places(cells[inside], kept, int((~inside).sum()), covered)
+
+
+def _read_vectors(place: Path, wkt: str) -> tuple[dict[str, str], npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
+    """Tags, geometries in the coordinate system `wkt`, and columns of the first layer of a vector file."""
+    import pyogrio.raw
+    import shapely
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from rasterio.crs import CRS
+    from rasterio.warp import transform as warp
+
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give a GeoPackage, GeoJSON or shapefile")
+    try:
+        layers = pyogrio.list_layers(place)[:, 0].tolist()
+        meta, _, geometry, values = pyogrio.raw.read(place, layer=layers[0] if layers else None)
+        told = pyogrio.read_info(place).get("dataset_metadata") or {}
+        geometry = shapely.from_wkb(geometry)
+    except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
+        raise InputError(f"{place}: is no readable vector file ({error}); give a GeoPackage or GeoJSON") from None
+    if meta["crs"] is None:
+        raise InputError(f"{place}: has no coordinate system; give it one with ogr2ogr -a_srs")
+    theirs = CRS.from_user_input(meta["crs"])
+    if theirs != CRS.from_wkt(wkt):
+
+        def moved(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            return np.column_stack(warp(theirs, wkt, xy[:, 0], xy[:, 1]))
+
+        geometry = shapely.transform(geometry, moved)
+    return told, np.atleast_1d(geometry), dict(zip(meta["fields"].tolist(), values, strict=True))
+
+
+def read_aligned(
+    path: str | os.PathLike[str], *, crs: str | None, transform: Transform | None, shape: tuple[int, int], what: str
+) -> npt.NDArray[np.float32]:
+    """Read a raster of one band onto a landscape's grid: (H, W) float32, nan where it has no data.
+
+    A raster on another grid or in another coordinate system is resampled bilinearly.
+
+    Parameters
+    ----------
+    crs, transform, shape : of the landscape; without CRS the raster must be on the landscape's very grid
+    what : the raster holds, for messages
+    """
+    (layer,), _ = _read_plain([Path(path)], what, crs)
+    return _resampled([layer], crs, transform, shape)[0]
+
+
+def read_aligned_wind(
+    speed: str | os.PathLike[str],
+    direction: str | os.PathLike[str],
+    *,
+    crs: str | None,
+    transform: Transform | None,
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Read rasters of wind speed and of where wind comes from onto a landscape's grid, as WindNinja writes them.
+
+    Wind is resampled as a vector, and turned from north of its own coordinate system to the landscape's.
+
+    Returns
+    -------
+    (H, W) float32 speed, in the unit of the file, and degrees clockwise from grid north
+
+    Raises
+    ------
+    InputError : rasters on two grids, a direction beyond 0 to 360, a negative speed, cells without wind
+    """
+    paths = [Path(speed), Path(direction)]
+    (speeds, from_deg), place = _read_plain(paths, "wind", crs)
+    for layer, path, high, unit in ((speeds, paths[0], 500, "km/h or mph"), (from_deg, paths[1], 360, "degrees")):
+        with np.errstate(invalid="ignore"):
+            bad = (layer.values < 0) | (layer.values > high)
+        if bad.any():
+            row, col = np.argwhere(bad)[0]
+            raise InputError(
+                f"{path}: wind is {layer.values[row, col]:g} at row {row}, column {col} ({np.count_nonzero(bad)} cells "
+                f"out of range); give 0 to {high} {unit}"
+            )
+    azimuth = np.radians(from_deg.values)
+    vector = [speeds._replace(values=speeds.values * turn(azimuth)) for turn in (np.sin, np.cos)]
+    east, north = _resampled(vector, crs, transform, shape)
+    missing = ~np.isfinite(east)
+    if missing.any():
+        row, col = np.argwhere(missing)[0]
+        raise InputError(
+            f"{place}: no wind on {np.count_nonzero(missing)} of the landscape's cells, first row {row}, column {col}; "
+            "give wind rasters that cover the landscape and its buffer"
+        )
+    turned = 0.0
+    if crs is not None and transform is not None:
+        turned = true_north_deg(crs, transform, shape)
+        if speeds.crs.is_projected:
+            turned -= true_north_deg(speeds.crs.to_wkt(), speeds.transform, speeds.values.shape)
+        turned = 0.0 if speeds.crs.to_wkt() == crs else turned
+    azimuth = np.degrees(np.arctan2(east, north)) + turned
+    return np.hypot(east, north).astype(np.float32), np.asarray(azimuth % 360, np.float32)
+
+
+class _Plain(NamedTuple):
+    """One band, nan where there is no data, and where it lies."""
+
+    values: npt.NDArray[np.float32]
+    crs: Any
+    transform: Transform
+    path: Path
+
+
+def _read_plain(paths: list[Path], what: str, crs: str | None) -> tuple[list[_Plain], Path]:
+    """The one band of each of some files on one grid; where they name no coordinate system, the landscape's."""
+    from rasterio.crs import CRS
+
+    layers: list[_Plain] = []
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; give a raster of {what}")
+        with _opened(path) as dataset:
+            if dataset.count != 1:
+                raise InputError(f"{path}: has {dataset.count} bands; give a raster of {what} with one")
+            whole = (0, 0, dataset.height, dataset.width)
+            header = RasterHeader(whole[2:], 0.0, None, _six(dataset.transform), whole[2:], (0, 0), ())
+            stored, gaps = _read_band(dataset, _Source(path, 1), what, header)
+            theirs = dataset.crs or (None if crs is None else CRS.from_wkt(crs))
+            layers.append(_Plain(np.where(gaps, np.nan, stored).astype(np.float32), theirs, header.transform, path))
+    first = layers[0]
+    for layer in layers[1:]:
+        if layer.values.shape != first.values.shape or not same_place(layer.transform, first.transform):
+            raise InputError(f"{first.path} and {layer.path} lie on different grids; put both on one with gdalwarp")
+    return layers, first.path
+
+
+def _resampled(
+    layers: list[_Plain], crs: str | None, transform: Transform | None, shape: tuple[int, int]
+) -> list[npt.NDArray[np.float32]]:
+    """Bands brought onto a grid, nan where they do not reach."""
+    from rasterio.transform import Affine
+    from rasterio.warp import Resampling, reproject
+
+    out = []
+    for layer in layers:
+        if layer.values.shape == shape and (transform is None or same_place(layer.transform, transform)):
+            out.append(layer.values)
+            continue
+        if crs is None or transform is None:
+            raise InputError(
+                f"{layer.path}: has {layer.values.shape[0]} x {layer.values.shape[1]} cells, the landscape "
+                f"{shape[0]} x {shape[1]} and no coordinate system to bring them together; give one with --crs"
+            )
+        given, theirs, ours = Affine(*layer.transform), layer.crs, Affine(*transform)
+        # To the bit where cells lie on cells, as in a window of the same grid.
+        same_size = theirs.to_wkt() == crs and np.allclose(layer.transform[:2], transform[:2], rtol=1e-9)
+        onto = np.full(shape, np.nan, np.float32)
+        reproject(
+            layer.values,
+            onto,
+            src_transform=given,
+            src_crs=theirs,
+            src_nodata=np.nan,
+            dst_transform=ours,
+            dst_crs=crs,
+            dst_nodata=np.nan,
+            resampling=Resampling.nearest if same_size else Resampling.bilinear,
+        )
+        if not np.isfinite(onto).any():
+            raise InputError(f"{layer.path}: does not reach the landscape; give a raster that covers it")
+        out.append(onto)
+    return out
 
 
 @contextmanager
@@ -450,6 +821,16 @@ def same_place(one: Transform, other: Transform) -> bool:
     return bool(np.allclose(one, other, rtol=1e-9, atol=1e-3 * abs(one[0])))
 
 
+def center_lon_lat(crs: str, transform: Transform, shape: tuple[int, int]) -> tuple[float, float]:
+    """Longitude and latitude of the center of a grid, degrees; arguments as for `true_north_deg`."""
+    from rasterio.warp import transform as warp
+
+    a, b, c, d, e, f = transform
+    row, col = shape[0] / 2, shape[1] / 2
+    (lon,), (lat,) = warp(crs, "EPSG:4326", [a * col + b * row + c], [d * col + e * row + f])
+    return float(lon), float(lat)
+
+
 def true_north_deg(crs: str, transform: Transform, shape: tuple[int, int]) -> float:
     """Find true north at the center of a grid: degrees clockwise from grid north, above 0 where it lies east of it.
 
@@ -463,10 +844,7 @@ def true_north_deg(crs: str, transform: Transform, shape: tuple[int, int]) -> fl
     """
     from rasterio.warp import transform as warp
 
-    a, b, c, d, e, f = transform
-    row, col = shape[0] / 2, shape[1] / 2
-    x, y = a * col + b * row + c, d * col + e * row + f
-    (lon,), (lat,) = warp(crs, "EPSG:4326", [x], [y])
+    lon, lat = center_lon_lat(crs, transform, shape)
     step = 1e-3 if lat < 89 else -1e-3  # some hundred meters along the meridian
     (there_x,), (there_y,) = warp("EPSG:4326", crs, [lon], [lat + step])
     (here_x,), (here_y,) = warp("EPSG:4326", crs, [lon], [lat])  # to and fro, so that no datum shift is left

@@ -485,7 +485,9 @@ def _with_holding(
     _refuse_beyond_memory(held, f"which of {len(cells)} breaks hold against each of {len(fires)} fires")
     chances = np.empty((len(fires.weather), len(cells)))
     for i in np.unique(fires.weather_index).tolist():
-        chances[i] = _chances(rule, fire_behavior(part, fires.weather[i].in_window(*window)).flame_length_m.ravel()[here])
+        chances[i] = _chances(
+            rule, fire_behavior(part, fires.weather[i].in_window(*window)).flame_length_m.ravel()[here]
+        )
     bits = np.zeros((len(fires), -(-len(cells) // 8)), np.uint8)
     at_once = max(1, HOLDS_AT_ONCE // max(len(cells), 1))
     for first in range(0, len(fires), at_once):

@@ -6,7 +6,6 @@ Read `train` from top to bottom; everything it calls is one room below.
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import platform
 import signal
@@ -21,16 +20,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from fuelbreak import parallel, planners
 from fuelbreak.env import Episodes, VectorizedFireEnv
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
-from fuelbreak.landscape import Landscape, Plan, budget_units, with_crs
-from fuelbreak.scenarios import Fires, Weather, check_draw, fire_season
-from fuelbreak.spread import Fields, settle_buffer, spread, warm_up
+from fuelbreak.landscape import Landscape, Plan, budget_units
+from fuelbreak.problem import Problem, make_problem
+from fuelbreak.scenarios import Fires, check_draw
+from fuelbreak.spread import Fields, spread, warm_up
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN
@@ -40,35 +40,10 @@ Say = Callable[[str, float, str], None]
 """Told of progress: stage, share done (0 to 1), message."""
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Problem):
     """Every setting of a training run, with its documented default; a JSON file may give any of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    landscape: str | None = Field(None, description="8-band GeoTIFF or folder of rasters; null is the demo landscape")
-    fuel_model: Literal["fbfm40", "fbfm13"] = Field("fbfm40", description="fuel layer to take where both are there")
-    window: tuple[int, int, int, int] | None = Field(None, description="area of interest: row, column, rows, columns")
-    grid_size: int = Field(50, ge=5, le=400, description="side of the demo landscape's area of interest, cells")
-    buffer_cells: int | None = Field(
-        None,
-        ge=0,
-        le=400,
-        description="cells around the area of interest; null is one expected fire length, at most 25",
-    )
-    crs: str | None = Field(None, description="coordinate system, such as EPSG:32611, where the landscape has none")
     budget: int | float | str = Field(0.05, description="share of the treatable cells to treat, or a number of cells")
-
-    wind_speed_kmh: float = Field(25.0, ge=0, le=200, description="design wind at 10 m in the open")
-    wind_from_deg: float = Field(225.0, ge=0, le=360, description="where the design wind comes from, from grid north")
-    dead_1h_pct: float = Field(5.0, ge=1, le=300, description="1-h dead fuel moisture")
-    dead_10h_pct: float = Field(6.0, ge=1, le=300, description="10-h dead fuel moisture")
-    dead_100h_pct: float = Field(8.0, ge=1, le=300, description="100-h dead fuel moisture")
-    live_herb_pct: float = Field(60.0, ge=1, le=300, description="live herbaceous moisture")
-    live_woody_pct: float = Field(90.0, ge=1, le=300, description="live woody moisture")
-    foliar_pct: float = Field(100.0, ge=1, le=300, description="foliar moisture")
-    num_weathers: int = Field(16, ge=1, le=1000, description="weathers in the season's bank")
-    wind_direction_sd_deg: float = Field(30.0, ge=0, le=180, description="how far the wind turns over the season")
-    wind_speed_cv: float = Field(0.3, ge=0, le=2, description="how much the wind gusts over the season")
 
     num_parallel_envs: int = Field(4, ge=1, le=4096, description="episodes that run side by side")
     parallel_method: Literal["sequential", "threading", "multiprocessing"] = Field(
@@ -77,7 +52,6 @@ class TrainConfig(BaseModel):
     max_workers: int | None = Field(None, ge=1, description="threads or processes for fires; null is every core")
     torch_threads: int | None = Field(None, ge=1, description="threads of the learner; null is every core")
     memory_simulations: int = Field(50, ge=1, description="fires that judge each episode")
-    fire_simulation_max_duration: float = Field(60.0, gt=0, description="minutes each fire may spread")
     fire_bank_size: int = Field(2000, ge=1, description="training fires that episodes sample from")
     planning_simulations: int = Field(500, ge=1, description="fires every method plans on in the end")
     validation_simulations: int = Field(4000, ge=1, description="fires that choose the best weights")
@@ -115,30 +89,10 @@ class TrainConfig(BaseModel):
             raise ValueError("give a share, a number or a text such as 5%")
         return value
 
-    def weathers(self) -> tuple[Weather, ...]:
-        """The season's bank of weathers."""
-        design = Weather(**{name: getattr(self, name) for name in Weather.__dataclass_fields__})
-        return fire_season(
-            design,
-            weathers=self.num_weathers,
-            direction_sd_deg=self.wind_direction_sd_deg,
-            speed_cv=self.wind_speed_cv,
-        )
-
 
 def make_config(settings: dict[str, Any], source: str = "configuration") -> TrainConfig:
     """Check settings: an unknown or impossible key is refused with the key, the reason and the nearest valid name."""
-    for key in settings:
-        if key not in TrainConfig.model_fields:
-            near = difflib.get_close_matches(key, TrainConfig.model_fields, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(TrainConfig.model_fields)}"
-            raise InputError(f"{source}: unknown key {key!r}; {hint}")
-    try:
-        config = TrainConfig(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{source}: {first['loc'][0]} = {first['input']!r}: {reason}") from error
+    config = make_problem(TrainConfig, settings, source, {})
     if config.network_width % 4:
         raise InputError(f"{source}: network_width = {config.network_width}: give a multiple of 4")
     if config.memory_simulations > config.fire_bank_size:
@@ -163,21 +117,6 @@ def load_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise InputError(f"{path}: the configuration must be a JSON object of keys and values")
     return settings
-
-
-def open_landscape(config: TrainConfig) -> Landscape:
-    """The run's landscape with its area of interest and buffer."""
-
-    def make(buffer_cells: int) -> Landscape:
-        if config.landscape is None:
-            return Landscape.demo(config.grid_size, config.grid_size, 0, buffer_cells=buffer_cells)
-        return Landscape.open(
-            config.landscape, fuel_model=config.fuel_model, window=config.window, buffer_cells=buffer_cells
-        )
-
-    duration = config.fire_simulation_max_duration
-    landscape = settle_buffer(make, config.weathers(), duration, config.buffer_cells)
-    return landscape if config.crs is None else with_crs(landscape, config.crs)
 
 
 def agent_plan(agent: DQN, landscape: Landscape, fires: Fires, budget: float | str) -> Plan:
@@ -296,7 +235,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     Interrupted : Ctrl-C or SIGTERM; the checkpoint is written and `resume` goes on from it
     """
     check_torch()
-    landscape = open_landscape(config)
+    landscape = config.open()
+    season = config.season(landscape)
     budget_units(landscape, config.budget)
     if landscape.crs is None:
         raise InputError(
@@ -305,7 +245,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         )
     check_draw(max(config.planning_simulations, config.validation_simulations, config.heldout_simulations))
     check_output_folder(Path(config.output_dir))
-    for note in landscape.notes:
+    for note in (*landscape.notes, *season.notes):
         say("prepare", 0.0, f"note: {note}")
     say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
     warm_up()
@@ -313,15 +253,15 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     from fuelbreak.agents.dqn import DQN, DQNConfig
     from fuelbreak.agents.replay import Replay
 
-    weathers, duration = config.weathers(), config.fire_simulation_max_duration
+    duration = config.fire_simulation_max_duration
     n_envs = config.num_parallel_envs
-    planning = Fires.draw(landscape, config.planning_simulations, config.seed, weather=weathers, duration_min=duration)
+    planning = Fires.draw(landscape, config.planning_simulations, config.seed, weather=season, duration_min=duration)
     validation = Fires.draw(
         landscape,
         config.validation_simulations,
         config.seed,
         purpose="validate",
-        weather=weathers,
+        weather=season,
         duration_min=duration,
     )
     with ExitStack() as on_leaving:
@@ -331,7 +271,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             config.parallel_method,
             config.max_workers,
             landscape,
-            weather=weathers,
+            weather=season,
             num_simulations=config.memory_simulations,
             max_duration=duration,
             budget=config.budget,
@@ -493,7 +433,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         name: rule(landscape, planning, config.budget, seed=config.seed) for name, rule in planners.PLANNERS.items()
     }
     heldout = Fires.draw(
-        landscape, config.heldout_simulations, config.seed, purpose="heldout", weather=weathers, duration_min=duration
+        landscape, config.heldout_simulations, config.seed, purpose="heldout", weather=season, duration_min=duration
     )
     say("judge", 0.0, f"on {config.heldout_simulations} held-out fires")
     scores = evaluate({"agent": plan, **plans}, landscape, heldout)

@@ -1,0 +1,373 @@
+"""The question a user asks: a landscape, a season, how long fires burn and where they start, with each default.
+
+One place for what every command and every training run needs to know before it burns a fire, read from options, from a
+JSON file or from the tags of an earlier plan.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fuelbreak import streams
+from fuelbreak.errors import InputError
+from fuelbreak.formats import (
+    FireSet,
+    Places,
+    center_lon_lat,
+    read_aligned,
+    read_aligned_wind,
+    read_fire_set,
+    read_places,
+    true_north_deg,
+    write_fire_set,
+)
+from fuelbreak.landscape import Landscape, with_crs
+from fuelbreak.scenarios import (
+    DESIGN,
+    CrownMethod,
+    CrownRate,
+    Fires,
+    Pick,
+    Season,
+    Weather,
+    WindGrid,
+    fire_season,
+    stream_season,
+)
+from fuelbreak.spread import settle_buffer
+from fuelbreak.streams import MPH_TO_KMH, WIND_10M_OVER_20FT
+
+DEMO_DURATION_MIN = 60.0  # the mission's
+REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours unless told otherwise
+SEASON_WEATHERS = 16  # about one design weather
+DEMO_LARGEST_BUFFER = 461  # what the terrain of 1033 x 973 cells leaves around 50 x 50
+VECTOR_FILES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
+P = TypeVar("P", bound="Problem")
+
+
+class Problem(BaseModel):
+    """What is asked before any fire burns: the landscape, the season, where fires start and how long they spread."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
+
+    landscape: str | None = Field(None, description="8-band GeoTIFF or folder of rasters; null is the demo landscape")
+    fuel_model: Literal["fbfm40", "fbfm13"] = Field("fbfm40", description="fuel layer to take where both are there")
+    custom_fuels: str | None = Field(None, description=".fmd file of fuel models beside the standard ones")
+    window: tuple[int, int, int, int] | None = Field(None, description="area of interest: row, column, rows, columns")
+    grid_size: int = Field(50, ge=5, le=400, description="side of the demo landscape's area of interest, cells")
+    buffer_cells: int | None = Field(
+        None,
+        ge=0,
+        description="cells around the area of interest; null is one expected fire length, at most 25",
+    )
+    crs: str | None = Field(None, description="coordinate system, such as EPSG:32611, where the landscape has none")
+
+    units: Literal["metric", "us"] = Field(
+        "metric", description="of options, of what is printed and of wind rasters; us: 20-ft wind in mph, acres, feet"
+    )
+    wind_speed_kmh: float = Field(25.0, ge=0, le=200, description="design wind at 10 m in the open")
+    wind_from_deg: float = Field(225.0, ge=0, le=360, description="where the design wind comes from, from grid north")
+    dead_1h_pct: float = Field(5.0, ge=1, le=300, description="1-h dead fuel moisture")
+    dead_10h_pct: float = Field(6.0, ge=1, le=300, description="10-h dead fuel moisture")
+    dead_100h_pct: float = Field(8.0, ge=1, le=300, description="100-h dead fuel moisture")
+    live_herb_pct: float = Field(60.0, ge=1, le=300, description="live herbaceous moisture")
+    live_woody_pct: float = Field(90.0, ge=1, le=300, description="live woody moisture")
+    foliar_pct: float = Field(100.0, ge=1, le=300, description="foliar moisture")
+    moisture_file: str | None = Field(None, description=".fms file of moisture by fuel model, in place of those above")
+    num_weathers: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="weathers in the season's bank; null is 16 about the design weather, or of a stream 24 hours, "
+        "16 directions or 16 burn periods",
+    )
+    wind_direction_sd_deg: float = Field(30.0, ge=0, le=180, description="how far the wind turns over the season")
+    wind_speed_cv: float = Field(0.3, ge=0, le=2, description="how much the wind gusts over the season")
+    weather_stream: str | None = Field(
+        None, description=".wxs, FW21 or WindNinja station file; its wind and fine fuel moisture make the season"
+    )
+    weather_pick: Pick = Field("hours", description="what a stream becomes: a weather for each hour, ...")
+    weather_percentile: float = Field(97.0, ge=50, le=100, description="of wind and dryness, for `percentile`")
+    burn_period: tuple[int, int] | None = Field(
+        None, description="hours of the day to take from a stream; null is all for `hours`, else 10 to 18"
+    )
+    humidity_pct: float | None = Field(None, ge=0, le=100, description="relative humidity where a stream has none")
+    wind_rasters: tuple[str, ...] | None = Field(
+        None, description="wind speed and direction rasters, two files for each weather, in place of one wind"
+    )
+    crown_method: CrownMethod = Field("scott_reinhardt", description="crown fire as Behave, FlamMap or Rothermel 1991")
+    crown_rate: CrownRate = Field("rothermel", description="rate of a fully active crown fire")
+    wind_limit: bool = Field(True, description="hold the effective wind at 0.9 times reaction intensity")
+
+    ignitions: str | None = Field(
+        None, description="raster of ignition density, or points or polygons where fires start; null is everywhere"
+    )
+    fire_simulation_max_duration: float = Field(
+        DEMO_DURATION_MIN,
+        gt=0,
+        allow_inf_nan=True,
+        description="minutes each fire may spread; 480 on a real landscape if left out",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle(cls, given: Any) -> Any:
+        """What depends on other keys where it was left out."""
+        if not isinstance(given, dict):
+            return given
+        settled = dict(given)
+        if settled.get("fire_simulation_max_duration") is None:
+            real = settled.get("landscape") is not None
+            settled["fire_simulation_max_duration"] = REAL_DURATION_MIN if real else DEMO_DURATION_MIN
+        return settled
+
+    @field_validator("window", "burn_period", "wind_rasters", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        """Several with commas between them, as options and tags give them."""
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("wind_rasters")
+    @classmethod
+    def _pairs(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (not value or len(value) % 2):
+            raise ValueError("give two files for each weather: wind speed, wind direction")
+        return value
+
+    @model_validator(mode="after")
+    def _one_wind(self: P) -> P:
+        if self.weather_stream is not None and self.wind_rasters is not None:
+            raise ValueError("weather_stream and wind_rasters both say what wind there is; give one of them")
+        if self.wind_rasters is not None and self.num_weathers not in (None, len(self.wind_rasters) // 2):
+            raise ValueError(
+                f"num_weathers is {self.num_weathers} but wind_rasters name {len(self.wind_rasters) // 2} weathers; "
+                "leave num_weathers out"
+            )
+        return self
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the landscape is the demo."""
+        return self.landscape is None
+
+    def told(self) -> dict[str, Any]:
+        """Every setting by name, for config.json and for tags that `evaluate` reads back; paths as they were given."""
+        names = {name for name in Problem.model_fields if name != "landscape"}
+        values = self.model_dump(mode="json", include=names, exclude_none=True)
+        for name in ("window", "burn_period", "wind_rasters"):
+            if name in values:
+                values[name] = ",".join(str(part) for part in values[name])
+        if self.weather_stream is None and self.wind_rasters is None:
+            values.setdefault("num_weathers", SEASON_WEATHERS)
+        values["duration_min"] = values.pop("fire_simulation_max_duration")
+        return values
+
+    def design(self) -> Weather:
+        """The design weather, with its moistures by fuel model."""
+        rows = () if self.moisture_file is None else streams.read_fms(self.moisture_file)
+        numbers = {name: getattr(self, name) for name in DESIGN}
+        return Weather(
+            **numbers,
+            by_fuel=tuple(tuple(row) for row in rows),
+            crown_method=self.crown_method,
+            crown_rate=self.crown_rate,
+            wind_limit=self.wind_limit,
+        )
+
+    def season(self, landscape: Landscape) -> Season:
+        """The season on a landscape: its weathers, and where fires start."""
+        made = self._weathers(landscape)
+        if self.ignitions is None:
+            return made
+        density, note = ignition_density(landscape, self.ignitions)
+        return replace(made, density=density, notes=made.notes + ((note,) if note else ()))
+
+    def _weathers(self, landscape: Landscape) -> Season:
+        design, placed = self.design(), landscape.crs is not None and landscape.transform is not None
+        if self.weather_stream is not None:
+            where = (landscape.crs, landscape.transform, landscape.shape)
+            return stream_season(
+                streams.read_stream(self.weather_stream),
+                design,
+                pick=self.weather_pick,
+                weathers=self.num_weathers,
+                percentile=self.weather_percentile,
+                burn_period=self.burn_period,
+                humidity_pct=self.humidity_pct,
+                longitude_deg=center_lon_lat(*where)[0] if placed else None,
+                true_north_deg=true_north_deg(*where) if placed else 0.0,
+            )
+        if self.wind_rasters is not None:
+            pairs = zip(self.wind_rasters[::2], self.wind_rasters[1::2], strict=True)
+            grid = {"crs": landscape.crs, "transform": landscape.transform, "shape": landscape.shape}
+            in_kmh = np.float32(MPH_TO_KMH * WIND_10M_OVER_20FT if self.units == "us" else 1.0)
+            winds = []
+            for speed_file, direction_file in pairs:
+                speed, from_deg = read_aligned_wind(speed_file, direction_file, **grid)
+                winds.append(WindGrid(speed * in_kmh, from_deg))
+            return Season(tuple(replace(design, wind=wind) for wind in winds))
+        return Season(
+            fire_season(
+                design,
+                weathers=SEASON_WEATHERS if self.num_weathers is None else self.num_weathers,
+                direction_sd_deg=self.wind_direction_sd_deg,
+                speed_cv=self.wind_speed_cv,
+            )
+        )
+
+    def open(self) -> Landscape:
+        """The landscape with its area of interest and buffer."""
+        custom = () if self.custom_fuels is None else streams.read_fmd(self.custom_fuels)
+
+        def make(cells: int) -> Landscape:
+            if self.landscape is None:
+                return Landscape.demo(self.grid_size, self.grid_size, 0, buffer_cells=cells)
+            opened = Landscape.open(
+                self.landscape,
+                fuel_model=self.fuel_model,
+                window=self.window,
+                buffer_cells=cells,
+                custom_fuels=custom,
+            )
+            return opened if self.crs is None else with_crs(opened, self.crs)
+
+        if self.landscape is None and self.window is not None:
+            raise InputError("--window: the demo landscape is made in one size; leave --window out, or give a raster")
+        return settle_buffer(
+            make,
+            lambda landscape: self._weathers(landscape).weathers,
+            self.fire_simulation_max_duration,
+            self.buffer_cells,
+        )
+
+
+def make_problem(kind: type[P], settings: Mapping[str, Any], source: str, flags: Mapping[str, str]) -> P:
+    """Check settings: an unknown or impossible key is refused with the key, the reason and the nearest valid name.
+
+    Parameters
+    ----------
+    source : where the settings come from
+    flags : what options call some of them
+    """
+    for key in settings:
+        if key not in kind.model_fields:
+            near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"valid keys: {', '.join(kind.model_fields)}"
+            raise InputError(f"{source}: unknown key {key!r}; {hint}")
+    try:
+        return kind(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(f"{source}: {reason}") from error
+        key = str(first["loc"][0])
+        name = flags[key] + ":" if key in flags else f"{source}: {key} ="
+        raise InputError(f"{name} {first['input']!r}: {reason}") from error
+
+
+def ignition_density(landscape: Landscape, path: str) -> tuple[npt.NDArray[np.float64], str | None]:
+    """How likely fires start in each cell (H, W), from a raster, or from points and polygons; and what to tell.
+
+    A cell counts as often as points lie in it (by their column `weight`, if there is one), and once for each polygon
+    layer that covers it. Points and polygons are not mixed.
+    """
+    where: dict[str, Any] = {"crs": landscape.crs, "transform": landscape.transform, "shape": landscape.shape}
+    if Path(path).suffix.lower() not in VECTOR_FILES:
+        density = read_aligned(path, **where, what="ignition density").astype(np.float64)
+        bad = density < 0
+        if bad.any():
+            row, col = np.argwhere(bad)[0]
+            raise InputError(
+                f"{path}: ignition density is {density[bad][0]:g} at row {row}, column {col}; give 0 or more"
+            )
+        note = None
+    else:
+        places = read_places(path, **where)
+        density = np.zeros(landscape.shape)
+        if places.covered is not None:
+            density += places.covered
+        row, col = places.cells.T
+        if len(places.cells):
+            np.add.at(density, (row, col), _weights(path, places))
+        lost = int((~landscape.burnable[row, col]).sum())
+        note = None
+        if lost or places.outside:
+            note = (
+                f"{path}: of {len(places.cells) + places.outside} points {places.outside} lie outside the map and "
+                f"{lost} on cells that do not burn; no fire starts there"
+            )
+    if not (landscape.burnable & (np.nan_to_num(density) > 0)).any():
+        raise InputError(f"{path}: no fire can start: it is 0 on every burnable cell of the map; give another file")
+    return density, note
+
+
+def _weights(path: str, places: Places) -> npt.NDArray[np.float64]:
+    """How much each point counts: its column `weight`, 1 where there is none."""
+    given = places.columns.get("weight")
+    if given is None:
+        return np.ones(len(places.cells))
+    weights = np.asarray(given, np.float64) if given.dtype.kind in "iuf" else np.full(len(given), np.nan)
+    if not ((weights >= 0) & (weights < 1e100)).all():
+        raise InputError(f"{path}: its column weight must be numbers from 0, one for each point")
+    return weights
+
+
+def bank_digest(weathers: Sequence[Weather]) -> str:
+    """Sixteen hex digits that name exactly this bank of weathers."""
+    return hashlib.sha256(repr([weather.content() for weather in weathers]).encode()).hexdigest()[:16]
+
+
+def save_fires(path: str | Path, landscape: Landscape, fires: Fires, burned_ha: npt.NDArray[np.float64]) -> None:
+    """Save fires as a GeoPackage of points, so that `saved_fires` burns them again exactly."""
+    fire_set = FireSet(
+        fires.ignitions,
+        fires.weather_index,
+        fires.duration_min,
+        fires.weight,
+        fires.number,
+        fires.origin,
+        fires.period_min,
+        bank_digest(fires.weather),
+    )
+    more = {"burned_ha": burned_ha}
+    write_fire_set(path, fire_set, more, crs=landscape.crs, transform=landscape.transform)
+
+
+def saved_fires(path: str | Path, landscape: Landscape, season: Season) -> Fires:
+    """Fires as `save_fires` saved them, to be burned again: the same places, weathers and durations.
+
+    Raises
+    ------
+    InputError : fires outside the map, a season of other weathers
+    """
+    saved = read_fire_set(path, crs=landscape.crs, transform=landscape.transform)
+    outside = ~((saved.row_col >= 0) & (saved.row_col < landscape.shape)).all(axis=1)
+    if outside.any():
+        raise InputError(
+            f"{path}: {int(outside.sum())} of its {len(outside)} fires start outside the map; give the landscape, "
+            "--window and --buffer they were made with"
+        )
+    if bank_digest(season.weathers) != saved.weathers:
+        raise InputError(
+            f"{path}: its fires burned in other weathers than these; give the weather options they were made with"
+        )
+    return Fires(
+        saved.row_col,
+        season.weathers,
+        saved.duration_min,
+        saved.weather_index,
+        saved.weight,
+        saved.origin,
+        saved.period_min,
+        saved.number,
+    )

@@ -39,7 +39,8 @@ with the versions that ran it. Flags of the command (`--landscape`, `--budget`, 
 the defaults below only in `num_parallel_envs`, `parallel_method`, `memory_simulations` and
 `fire_simulation_max_duration`.
 
-This page is written by `python docs/write_configuration.py` from `TrainConfig` in `src/fuelbreak/train.py`.
+This page is written by `python docs/write_configuration.py` from `Problem` in `src/fuelbreak/problem.py`, whose
+keys come first, and `TrainConfig` in `src/fuelbreak/train.py`.
 
 | key | default | may be | meaning |
 |---|---|---|---|
@@ -54,16 +55,19 @@ def allowed(schema: dict[str, Any]) -> str:
         if "enum" in choice:
             words.append(", ".join(f"`{name}`" for name in choice["enum"]))
             continue
-        kind = {"string": "text", "integer": "whole number", "number": "number"}.get(choice["type"])
+        kind = {"string": "text", "boolean": "true or false", "integer": "whole number", "number": "number"}.get(
+            choice["type"]
+        )
         if kind is None:
-            words.append(f"{choice['minItems']} whole numbers")
+            several = choice.get("minItems")
+            words.append("list of texts" if several is None else f"{several} whole numbers")
             continue
         low = f" from {choice['minimum']:g}" if "minimum" in choice else ""
         low = f" above {choice['exclusiveMinimum']:g}" if "exclusiveMinimum" in choice else low
         high = f" to {choice['maximum']:g}" if "maximum" in choice else ""
         high = f" below {choice['exclusiveMaximum']}" if "exclusiveMaximum" in choice else high
         words.append(kind + low + high)
-    if "number" in words:
+    if "number" in words and "whole number" in words:
         words.remove("whole number")
     if len(choices) < len(schema.get("anyOf", [schema])):
         words.append("null")

@@ -332,7 +332,7 @@ def test_version_and_help(capsys):
     for command, defaults in {
         ("demo",): ["runs/demo-TIME", "every core"],
         ("plan",): ["one fire length, at most 25", "480, demo 60", "every core", "runs/plan-TIME", "the whole raster"],
-        ("evaluate",): ["as the first plan's tags say; else 480, demo 60"],
+        ("evaluate",): ["What no option says is taken from the first plan's tags", "480, demo 60"],
         ("train",): ["[default: (demo)]"],
         ("bench", "parallel"): ["runs/bench-TIME"],
     }.items():

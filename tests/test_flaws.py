@@ -24,7 +24,7 @@ from fuelbreak.landscape import LAYERS, Landscape
 from fuelbreak.parallel import available_cores, run_threads
 from fuelbreak.scenarios import Fires, Weather
 from fuelbreak.spread import Ensemble, Fields, spread
-from fuelbreak.train import Interrupted, TrainConfig, TrainResult, make_config, open_landscape, train
+from fuelbreak.train import Interrupted, TrainConfig, TrainResult, make_config, train
 
 CONFIG = {
     "grid_size": 12,
@@ -312,7 +312,7 @@ def test_flaw_7_demonstrations_are_whole_sequences_of_the_environments_own_rewar
         step, row = slice(episode // 2 * 12, episode // 2 * 12 + 12), episode % 2
         env = FireEnv(
             run.landscape,
-            weather=settings.weathers(),
+            weather=settings.season(run.landscape),
             num_simulations=simulations,
             max_duration=25,
             budget=12,
@@ -489,4 +489,4 @@ def test_flaw_9_a_training_run_ends_with_the_rules_beside_the_agent(trained):
         mean, low, high = trained.scores.difference("agent", rule)
         assert low <= mean <= high
         assert len(trained.scores.plans[rule].cells) == 12
-    assert open_landscape(config(trained.folder)).shape == trained.landscape.shape
+    assert config(trained.folder).open().shape == trained.landscape.shape

@@ -105,6 +105,8 @@ def homogeneous_area(length_to_width: float, heading_deg: float, stencil: int) -
         settled,
         np.zeros(1, np.int64),
         make_scratch(world),
+        None,
+        None,
     )
     assert not reached[0], "the fire left the grid: the area says nothing"
     # Anderson 1983: the fire starts at the rear focus, so that 2 a = head + back, b = a / LW.

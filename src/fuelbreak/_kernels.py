@@ -109,6 +109,7 @@ for _k, (_row, _col) in enumerate(STEPS.tolist()):
         CROSSED[_k, 2:], MIDDLE_SHARE[_k] = (_cells[2], _cells[3]), _shares[2]
     if _flanks:
         FLANKS[_k] = _flanks
+FLAME_CLASS_ENDS_MM = np.array([2, 4, 6, 8, 12]) * 304.8  # feet; beyond the last is the sixth class
 LENGTH = np.hypot(STEP_ROW, STEP_COL).astype(np.float32)
 EAST, NORTH = STEP_COL.astype(np.float32), (-STEP_ROW).astype(np.float32)
 # How much of a step leads north, east, south, west, in 1/1024 (integers, so that sums do not depend on their order).
@@ -1275,6 +1276,42 @@ def repair_one(
 # --- many fires ------------------------------------------------------------------------------------------------------
 
 
+@inner
+def flame_mm(flames: F4, cell: Int, k: Int) -> Any:
+    """Flame length, mm, where fire comes to a cell in direction k; at the ignition that of the head."""
+    head_mm = 1000.0 * np.float64(flames[0, cell])
+    if k == IGNITION:
+        return np.int64(np.rint(head_mm))
+    east, north = np.float64(flames[1, cell]), np.float64(flames[2, cell])
+    along = (east * EAST[k] + north * NORTH[k]) / np.sqrt(np.float64(STEP_ROW[k] ** 2 + STEP_COL[k] ** 2))
+    rate = min((1.0 - np.sqrt(east * east + north * north)) / (1.0 - along), 1.0)
+    return np.int64(np.rint(head_mm * rate ** np.float64(flames[3, cell])))
+
+
+@inner
+def add_flames(
+    world: World, fire: Fire, series: Maybe, flames: F4, weight: Int, n: Int, by_flame: I8, scratch: Scratch
+) -> None:
+    """Add the flames of the n touched cells of a fire that does not meet the RIM to `by_flame` (7, C)."""
+    met = np.uint8(0)
+    for i in range(n):
+        met |= world.marks[np.uint64(scratch.touched[i])]
+    if met & RIM:
+        return
+    for i in range(n):
+        cell = np.int64(scratch.touched[i])
+        weather = fire.weather
+        if series is not None:
+            if len(series) > 0:
+                weather = series[period_of(scratch.arrival[cell], len(series), fire.period_min)]
+        mm = flame_mm(flames[weather], cell, np.int64(scratch.parent[cell]))
+        level = 0
+        while level < 5 and mm > FLAME_CLASS_ENDS_MM[level]:
+            level += 1
+        by_flame[level, cell] += weight
+        by_flame[6, cell] += weight * mm
+
+
 @kernel
 def burn_statistics(
     world: World,
@@ -1290,8 +1327,13 @@ def burn_statistics(
     settled: I8,
     counter: I8,
     scratch: Scratch,
+    flames: Maybe,
+    by_flame: Maybe,
 ) -> None:
     """Solve S fires and keep only sums: counts i8 (C,) of this thread, weighted; burned i8, loss f8 ... (S,).
+
+    With flames f4 (K, 4, C), head flame length (m), eccentricity times heading east and north, exponent of the rate,
+    also by_flame i8 (7, C) of this thread, weighted: how often each class of flame length came, and the sum of mm.
 
     The masks (G, C) hold the treatments of the cells `treated`. Fires that meet the window's RIM are not counted: they
     must be solved in a larger one. Uses the scratch grid and wipes it after each fire, so memory does not grow with the
@@ -1305,6 +1347,9 @@ def burn_statistics(
         fire = fire_of(fires, s)
         own, own_special = own_masks(world, masks, special, fire, series, fires.holds, fires.place, treated, scratch)
         n, settled[s] = solve_one(world, own, own_special, fire, series, scratch.arrival, scratch.parent, scratch)
+        if flames is not None:
+            if by_flame is not None:
+                add_flames(world, fire, series, flames, weight[s], n, by_flame, scratch)
         total = 0.0
         met = np.uint8(0)
         for i in range(n):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,8 @@ PARTICLE_DENSITY_LB_FT3 = 32.0  # Albini 1976 p. 91, all standard models
 TOTAL_MINERAL_FRACTION = 0.0555  # Albini 1976 p. 91
 EFFECTIVE_MINERAL_FRACTION = 0.010  # Albini 1976 p. 91
 MAX_LENGTH_TO_WIDTH = 8.0  # Behave
+SURFACE_FLAME_EXPONENT = 0.46  # of fireline intensity; Byram 1959
+CROWN_FLAME_EXPONENT = 2 / 3  # Thomas 1963 in Rothermel 1991
 MIN_CANOPY_BASE_M = 0.1  # Behave: a base on the ground would need no fire to ignite
 MIN_FOLIAR_PCT = 30.0  # Behave
 SHELTERING_FT, SHELTERING_FILL = 6.0, 0.05  # Behave: height and share of crown in the air from which trees shelter
@@ -66,8 +68,8 @@ _BLOCK_CELLS = 1 << 14  # temporaries of a block stay in the processor's cache
 
 def _compiled(function: F) -> F:
     """Compile without Python's lock, and keep the result on disk."""
-    made: F = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return made
+    compiler: Any = njit
+    return cast(F, compiler(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,8 @@ def fire_behavior(
         np.float32(KW_M_PER_BTU_FT_S),
     )
     layers = [getattr(landscape, name).ravel() for name in _Cells._fields]
-    found = FireBehavior(*(np.empty(shape, np.float32) for _ in range(5)), fire_type=np.empty(shape, np.uint8))
+    maps: list[Any] = [np.empty(shape, kind) for kind in (*[np.float32] * 5, np.uint8)]
+    found = FireBehavior(*maps)
     out = [getattr(found, field.name).ravel() for field in fields(FireBehavior)]
     same = np.ones(_BLOCK_CELLS, np.float32)
     air = _air(np.float32(weather.wind_speed_kmh) * same, np.float32(weather.wind_from_deg) * same)
@@ -511,7 +514,7 @@ def _burn_block(
     effective_mph = np.minimum(surface.power * _f(1 / FT_MIN_PER_MPH), _f(30))  # more is past the cap, and overflows
     longer, shorter = np.exp(_f(0.1147) * effective_mph), np.exp(_f(-0.0692) * effective_mph)
     azimuth = np.arctan2(surface.east, surface.north)
-    flame = surface.intensity ** _f(0.46)
+    flame = surface.intensity ** _f(SURFACE_FLAME_EXPONENT)
     crowns = np.empty(n + 1, np.uint32)
     k = _map_surface(cells, run, surface, longer, shorter, azimuth, flame, found, crowns)
     if k:
@@ -656,7 +659,7 @@ def _burn_crowns(
         np.multiply(crowns.crowning, crowns.adjustment, out=crowns.crowning)
         np.power(crowns.crowning, crowns.exponent, out=crowns.crowning)
     _map_crowns(table, cells, run, hill, air, surface, crowns, found)
-    np.power(crowns.intensity, _f(2 / 3), out=crowns.intensity)
+    np.power(crowns.intensity, _f(CROWN_FLAME_EXPONENT), out=crowns.intensity)
     found.flame_length_m[which] = crowns.intensity * _f(0.2 * 0.3048)  # Thomas 1963 in Rothermel 1991
 
 

@@ -248,7 +248,7 @@ def burn(case: Case, threads: int = 1) -> I8:
 
     def work(i: int) -> None:
         told = (weight, case.counts[i], burned, loss, marks, settled, counter)
-        _kernels.burn_statistics(world, masks, world.special, case.fires, treated, *told, case.scratch[i])
+        _kernels.burn_statistics(world, masks, world.special, case.fires, treated, *told, case.scratch[i], None, None)
 
     parallel.run_threads(work, threads)
     return burned

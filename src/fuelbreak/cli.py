@@ -128,7 +128,7 @@ ASKED: dict[str, Any] = {
         "--duration", float | None, "minutes each fire may spread", "480, demo 60", panel=_FIRE
     ),
 }
-FLAGS = {name: option.__metadata__[0].param_decls[0].split("/")[0] for name, option in ASKED.items()}
+FLAGS = {name: option.__metadata__[0].default.split("/")[0] for name, option in ASKED.items()}  # typer keeps it there
 
 
 def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -549,8 +549,8 @@ def _read_plan(landscape: Landscape, path: Path) -> Plan:
 @app.command()
 @asks(*ASKED)
 def simulate(
-    landscape: Thing,
     asked: dict[str, Any],
+    landscape: Thing = DEMO,
     n: Annotated[int, typer.Option("-n", "--fires", min=1, help="number of fires")] = 1000,
     saved: FireSet = None,
     stencil: Annotated[int, typer.Option(help="neighbors of a cell: 32 (most accurate), 16 or 8 (rough)")] = 32,

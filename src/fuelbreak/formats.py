@@ -559,9 +559,7 @@ def read_places(
     if (kind == 3).any():
         covered = rasterize(parts[kind == 3], out_shape=shape, transform=Affine(*grid), dtype=np.uint8).astype(bool)
     if not inside.any() and (covered is None or not covered.any()):
-        raise InputError(
-            f"{place}: none of its {len(parts)} points and polygons lies on the map; give those of this map"
-        )
+        raise InputError(f"{place}: none of its {len(parts)} points and polygons lies on the map; give those that do")
     kept = {name: values[owner[kind == 0][inside]] for name, values in columns.items()}
     return Places(cells[inside], kept, int((~inside).sum()), covered)
 

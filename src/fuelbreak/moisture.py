@@ -94,7 +94,7 @@ def reference_moisture_pct(temperature_c: npt.ArrayLike, humidity_pct: npt.Array
     fahrenheit = np.rint(np.asarray(temperature_c, np.float64) * 1.8 + 32)
     row = np.clip((fahrenheit - 10) // 20, 0, 5).astype(np.int64)
     column = np.clip(np.rint(np.asarray(humidity_pct, np.float64)) // 5, 0, 20).astype(np.int64)
-    return _REFERENCE_PCT[row, column].astype(np.float64)
+    return np.asarray(_REFERENCE_PCT[row, column], np.float64)
 
 
 def correction_pct(

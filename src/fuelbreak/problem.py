@@ -95,7 +95,10 @@ class Problem(BaseModel):
     weather_stream: str | None = Field(
         None, description=".wxs, FW21 or WindNinja station file; its wind and fine fuel moisture make the season"
     )
-    weather_pick: Pick = Field("hours", description="what a stream becomes: a weather for each hour, ...")
+    weather_pick: Pick = Field(
+        "hours",
+        description="what a stream becomes: one weather an hour, one a wind direction, or series of hours",
+    )
     weather_percentile: float = Field(97.0, ge=50, le=100, description="of wind and dryness, for `percentile`")
     burn_period: tuple[int, int] | None = Field(
         None, description="hours of the day to take from a stream; null is all for `hours`, else 10 to 18"
@@ -177,7 +180,7 @@ class Problem(BaseModel):
         numbers = {name: getattr(self, name) for name in DESIGN}
         return Weather(
             **numbers,
-            by_fuel=tuple(tuple(row) for row in rows),
+            by_fuel=tuple(rows),
             crown_method=self.crown_method,
             crown_rate=self.crown_rate,
             wind_limit=self.wind_limit,
@@ -192,9 +195,10 @@ class Problem(BaseModel):
         return replace(made, density=density, notes=made.notes + ((note,) if note else ()))
 
     def _weathers(self, landscape: Landscape) -> Season:
-        design, placed = self.design(), landscape.crs is not None and landscape.transform is not None
+        design = self.design()
+        grid: dict[str, Any] = {"crs": landscape.crs, "transform": landscape.transform, "shape": landscape.shape}
+        placed = landscape.crs is not None and landscape.transform is not None
         if self.weather_stream is not None:
-            where = (landscape.crs, landscape.transform, landscape.shape)
             return stream_season(
                 streams.read_stream(self.weather_stream),
                 design,
@@ -203,12 +207,11 @@ class Problem(BaseModel):
                 percentile=self.weather_percentile,
                 burn_period=self.burn_period,
                 humidity_pct=self.humidity_pct,
-                longitude_deg=center_lon_lat(*where)[0] if placed else None,
-                true_north_deg=true_north_deg(*where) if placed else 0.0,
+                longitude_deg=center_lon_lat(**grid)[0] if placed else None,
+                true_north_deg=true_north_deg(**grid) if placed else 0.0,
             )
         if self.wind_rasters is not None:
             pairs = zip(self.wind_rasters[::2], self.wind_rasters[1::2], strict=True)
-            grid = {"crs": landscape.crs, "transform": landscape.transform, "shape": landscape.shape}
             in_kmh = np.float32(MPH_TO_KMH * WIND_10M_OVER_20FT if self.units == "us" else 1.0)
             winds = []
             for speed_file, direction_file in pairs:
@@ -351,10 +354,11 @@ def saved_fires(path: str | Path, landscape: Landscape, season: Season) -> Fires
     InputError : fires outside the map, a season of other weathers
     """
     saved = read_fire_set(path, crs=landscape.crs, transform=landscape.transform)
-    outside = ~((saved.row_col >= 0) & (saved.row_col < landscape.shape)).all(axis=1)
-    if outside.any():
+    inside = (saved.row_col >= 0) & (saved.row_col < landscape.shape)
+    outside = np.flatnonzero(~inside.all(axis=1))
+    if len(outside):
         raise InputError(
-            f"{path}: {int(outside.sum())} of its {len(outside)} fires start outside the map; give the landscape, "
+            f"{path}: {len(outside)} of its {len(inside)} fires start outside the map; give the landscape, "
             "--window and --buffer they were made with"
         )
     if bank_digest(season.weathers) != saved.weathers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import CAVEAT, Scores
-from fuelbreak.formats import write_breaks, write_raster
+from fuelbreak.formats import write_breaks, write_perimeters, write_raster
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.parallel import CoreUse
+from fuelbreak.problem import save_fires
 from fuelbreak.scenarios import Fires
-from fuelbreak.spread import Fields, spread
+from fuelbreak.simulate import SizeFit
+from fuelbreak.spread import Fields, SpreadResult, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,6 +113,125 @@ def hand_over(
     if scores.reached_edge_share > EDGE_LIMIT:
         title += f"\n{scores.reached_edge_share:.0%} of the fires reach the map's edge, which acts as a break for them"
     plan_figure(landscape, before, after, plan, title).savefig(folder / "map.png", dpi=MAP_DPI)
+
+
+FLAME_CLASSES_FT = ("0-2", "2-4", "4-6", "6-8", "8-12", "over 12")
+
+
+def write_burn_maps(
+    folder: Path,
+    result: SpreadResult,
+    *,
+    tags: Mapping[str, object],
+    units: str = "metric",
+    perimeters: int = 0,
+    arrivals: int = 0,
+    say: Callable[[str, float, str], None] | None = None,
+) -> None:
+    """Write what simulated fires did into `folder`.
+
+    burn_probability.tif; flame_lengths.tif (burn probability, conditional flame length, six classes); fires.gpkg, the
+    fires themselves; on request perimeters.gpkg and arrival_min_I.tif.
+
+    Parameters
+    ----------
+    result : of `spread` with flame lengths
+    tags : of the rasters
+    units : "us" gives flame length in feet
+    perimeters, arrivals : of the first so many fires
+    say : told of progress: stage, share done, message
+    """
+    landscape, fires = result.landscape, result.fires
+    check_can_write_gis(landscape)
+    place: dict[str, Any] = {"crs": landscape.crs, "transform": landscape.transform}
+    files = 3 + min(arrivals, len(fires)) + (perimeters > 0)
+    written = 0
+
+    def told(name: str) -> Path:
+        nonlocal written
+        if say is not None:
+            say("write", written / files, name)
+        written += 1
+        return folder / name
+
+    tags = {"fires": f"{len(fires)} {fires.origin} digest {fires.digest}", **tags}
+    probability = result.burn_probability()
+    meaning = "conditional burn probability: share of the fires that burn the cell, given that one starts"
+    write_raster(
+        told("burn_probability.tif"),
+        probability,
+        **place,
+        nodata=NODATA,
+        tags=tags | {"meaning": meaning},
+        description="conditional burn probability",
+    )
+    unit, per_meter = ("ft", 1 / 0.3048) if units == "us" else ("m", 1.0)
+    bands = [probability, result.conditional_flame_length_m() * np.float32(per_meter), *result.flame_length_classes()]
+    names = ["conditional burn probability", f"mean flame length where the cell burns, {unit}"]
+    names += [f"share of flames of {each} ft where the cell burns" for each in FLAME_CLASSES_FT]
+    meaning = "bands 2 to 8 are conditional: their denominator is the fires that burn the cell, not all fires"
+    write_raster(
+        told("flame_lengths.tif"),
+        np.stack(bands),
+        **place,
+        nodata=NODATA,
+        tags=tags | {"meaning": meaning},
+        description=names,
+    )
+    save_fires(told("fires.gpkg"), landscape, fires, result.burned_area_ha)
+    if perimeters:
+        some = range(min(perimeters, len(fires)))
+        write_perimeters(
+            told("perimeters.gpkg"),
+            (np.isfinite(result.arrival_min(i)) for i in some),
+            {
+                "fire": fires.number[some],
+                "duration_min": fires.duration_min[some].astype(np.float64),
+                "burned_ha": result.burned_area_ha[some],
+            },
+            **place,
+        )
+    for i in range(min(arrivals, len(fires))):
+        write_raster(
+            told(f"arrival_min_{fires.number[i]}.tif"),
+            result.arrival_min(i),
+            **place,
+            nodata=NODATA,
+            tags=tags | {"fire": fires.number[i]},
+            description="arrival time, minutes from ignition",
+        )
+    if say is not None:
+        say("write", 1.0, "")
+
+
+def sizes_figure(fit: SizeFit, units: str = "metric") -> Figure:
+    """Sizes of past and simulated fires as shares of fires that are larger, and how well each duration fits."""
+    from matplotlib.figure import Figure
+
+    unit, per_ha = ("acres", 1 / 0.40468564224) if units == "us" else ("ha", 1.0)
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+
+    def curve(sizes: npt.NDArray[np.float64], label: str, **style: Any) -> None:
+        ordered = np.sort(sizes)[::-1] * per_ha
+        left.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered), where="post", label=label, **style)
+
+    for i in {0, len(fit.durations_min) - 1} - {fit.best}:
+        curve(fit.simulated_ha[i], f"simulated, {fit.durations_min[i]:g} min", color="0.7", lw=1)
+    curve(fit.simulated_ha[fit.best], f"simulated, {fit.best_duration_min:g} min", color="tab:red", lw=1.8)
+    curve(fit.past_ha, f"{len(fit.past_ha)} past fires", color="k", lw=1.8)
+    left.set(xscale="log", yscale="log", xlabel=f"fire size ({unit})", ylabel="share of fires at least as large")
+    left.legend(fontsize=9)
+    right.plot(fit.durations_min / 60, fit.distance, "o-", color="tab:red", label="distance to past sizes")
+    right.plot(fit.durations_min / 60, fit.at_edge, "s--", color="0.5", label="share of fires at the map's edge")
+    right.axvline(fit.best_duration_min / 60, color="k", lw=0.8)
+    right.set(xscale="log", xlabel="duration (hours)", ylabel="0 to 1", ylim=(0, 1))
+    hours = fit.durations_min / 60
+    right.set_xticks(hours, [f"{hour:g}" if hour in (0.5, 1, 2, 4, 8, 16, 24, 48) else "" for hour in hours])
+    right.minorticks_off()
+    right.legend(fontsize=9)
+    figure.suptitle(f"{fit.best_duration_min:g} minutes fit best (Kolmogorov-Smirnov {fit.distance[fit.best]:.2f})")
+    return figure
 
 
 def write_scores(path: Path, scores: Scores) -> None:

@@ -457,7 +457,7 @@ def _hourly(stream: WeatherStream, humidity_pct: float | None, longitude_deg: fl
         reference_moisture_pct(mean(stream.temperature_c), mean(np.nan_to_num(humidity))),
         mean(stream.wind_speed_kmh),
         np.degrees(np.arctan2(east, north)) % 360,
-        np.bincount(index, np.nan_to_num(stream.rain_mm)),
+        np.asarray(np.bincount(index, np.nan_to_num(stream.rain_mm)), np.float64),
         mean(np.nan_to_num(stream.cloud_pct)),
         {name: mean(values) for name, values in stream.moistures.items()},
         stream.elevation_m,
@@ -470,7 +470,7 @@ def _some(candidates: npt.NDArray[np.int64], most: int, seed: int) -> npt.NDArra
     return np.sort(candidates[np.argsort(words, kind="stable")[:most]])
 
 
-def _with_moisture(design: Weather, sky: Sky | None, moistures: Mapping[str, float], **wind: float) -> Weather:
+def _with_moisture(design: Weather, sky: Sky | None, moistures: Mapping[str, Any], **wind: Any) -> Weather:
     """The design weather with what a stream says; 1-h moisture is that of every fuel model."""
     fine = moistures["dead_1h_pct"]
     rows = tuple((row[0], fine, *row[2:]) for row in design.by_fuel)
@@ -759,12 +759,12 @@ def _ignitable(
     return cells, likely.flat[cells] / likely.max()
 
 
-def _drawn(uniform: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _drawn(uniform: npt.NDArray[Any], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Numbers from 0 in proportion to weights above 0, from numbers in [0, 1)."""
     if (weight == weight[0]).all():
         return (uniform * len(weight)).astype(np.int64)
     up_to = np.cumsum(weight)
-    return np.minimum(np.searchsorted(up_to, uniform * up_to[-1], side="right"), len(weight) - 1)
+    return np.asarray(np.minimum(np.searchsorted(up_to, uniform * up_to[-1], side="right"), len(weight) - 1))
 
 
 def check_draw(n: int) -> None:

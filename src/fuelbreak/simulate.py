@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from fuelbreak import parallel
+from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan
-from fuelbreak.scenarios import AnyWeather, Fires, Purpose, Weather, checked_bank, fire_season
+from fuelbreak.scenarios import AnyWeather, Fires, Purpose, Season, Weather, checked_bank, fire_season
 from fuelbreak.spread import Fields, SpreadResult, settle_buffer, spread
 
 
@@ -74,3 +79,113 @@ class Simulate:
             self.landscape, n, self.seed, purpose=purpose, weather=self.season, duration_min=max_duration
         )
         return spread(self.landscape, fires, plan, workers=self._workers, fields=self._fields)
+
+
+HOURS_TRIED = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 36, 48)
+FITS_WELL = 0.15  # Kolmogorov-Smirnov distance up to which two lists of sizes are alike enough to plan with
+AT_EDGE = 0.05  # share of fires at the map's edge above which their sizes are cut short
+
+
+@dataclass(frozen=True, eq=False)
+class SizeFit:
+    """Sizes of simulated fires beside those of past fires, for several durations.
+
+    Parameters
+    ----------
+    past_ha : (m,) sizes of past fires, none smaller than a cell
+    durations_min : (d,) durations tried, rising
+    simulated_ha : (d, n) sizes of the same n fires at each duration
+    distance : (d,) largest difference between the shares of fires larger than any size (Kolmogorov-Smirnov), 0 to 1
+    at_edge : (d,) share of the fires that reached the map's edge
+    """
+
+    past_ha: npt.NDArray[np.float64]
+    durations_min: npt.NDArray[np.float64]
+    simulated_ha: npt.NDArray[np.float64]
+    distance: npt.NDArray[np.float64]
+    at_edge: npt.NDArray[np.float64]
+
+    @property
+    def best(self) -> int:
+        """Which duration fits best."""
+        return int(np.argmin(self.distance))
+
+    @property
+    def best_duration_min(self) -> float:
+        """The duration that fits best, minutes."""
+        return float(self.durations_min[self.best])
+
+    @property
+    def verdict(self) -> str:
+        """What to do, in a sentence or two."""
+        best, minutes = self.best, self.best_duration_min
+        said = (
+            f"fires of {minutes:g} min fit the {len(self.past_ha)} past fires best (Kolmogorov-Smirnov distance "
+            f"{self.distance[best]:.2f}; median {np.median(self.simulated_ha[best]):.3g} ha, "
+            f"past {np.median(self.past_ha):.3g} ha); use --duration {minutes:g}"
+        )
+        if self.distance[best] > FITS_WELL:
+            said += "; no one duration gives sizes as uneven as those of the past, so take the fit as rough"
+        if self.at_edge[best] > AT_EDGE:
+            said += (
+                f"; {self.at_edge[best]:.0%} of these fires reach the map's edge, which cuts their sizes short: give a "
+                "larger raster or buffer"
+            )
+        return said
+
+
+def compare_sizes(
+    landscape: Landscape,
+    season: AnyWeather,
+    past_ha: npt.ArrayLike,
+    *,
+    n: int = 1000,
+    seed: int = 0,
+    say: Callable[[str, float, str], None] | None = None,
+) -> SizeFit:
+    """Burn the same fires for half an hour to two days and say which duration gives the sizes of past fires.
+
+    Past fires smaller than a cell count as one cell, the smallest a simulated fire can be. After `HOURS_TRIED`, two
+    durations beside the best are tried, halfway to its neighbors.
+
+    Parameters
+    ----------
+    past_ha : sizes of past fires, hectares
+    n, seed : of the simulated fires
+    say : told of progress: stage, share done, message
+    """
+    from scipy.stats import ks_2samp
+
+    past = np.maximum(np.asarray(past_ha, np.float64), landscape.hectares_per_cell)
+    if past.ndim != 1 or not len(past) or not np.isfinite(past).all():
+        raise InputError("past fires: give a list of sizes in hectares")
+    fields = Fields(landscape, checked_bank(season))
+    tried: dict[float, tuple[npt.NDArray[np.float64], float, float]] = {}
+    longest = np.inf
+    if isinstance(season, Season) and season.series is not None:
+        longest = season.series.shape[1] * season.period_min
+
+    def burn(minutes: float) -> None:
+        if minutes > longest or minutes in tried:
+            return
+        if say is not None:
+            say("compare sizes", len(tried) / (len(HOURS_TRIED) + 2), f"fires of {minutes:g} min")
+        fires = Fires.draw(landscape, n, seed, weather=season, duration_min=minutes)
+        burned = spread(landscape, fires, fields=fields)
+        distance = float(ks_2samp(past, burned.burned_area_ha, method="asymp").statistic)
+        tried[minutes] = burned.burned_area_ha, distance, float(burned.reached_edge.mean())
+
+    for hours in HOURS_TRIED:
+        burn(60.0 * hours)
+    if not tried:  # burn periods shorter than half an hour
+        burn(longest)
+    durations = sorted(tried)
+    best = min(range(len(durations)), key=lambda i: tried[durations[i]][1])
+    for beside in (best - 1, best + 1):
+        if 0 <= beside < len(durations):
+            burn(5.0 * round(np.sqrt(durations[best] * durations[beside]) / 5))
+    durations = sorted(tried)
+    sizes, distance, at_edge = zip(*(tried[each] for each in durations), strict=True)
+    if say is not None:
+        say("compare sizes", 1.0, "")
+    return SizeFit(past, np.array(durations), np.array(sizes), np.array(distance), np.array(at_edge))

@@ -20,7 +20,13 @@ import numpy.typing as npt
 
 from fuelbreak import _kernels, parallel
 from fuelbreak._kernels import ALTERED, AROUND, CLOSED, PAD, Burning, Correction, Masks, States, World
-from fuelbreak.behavior import FireBehavior, fire_behavior
+from fuelbreak.behavior import (
+    CROWN_FLAME_EXPONENT,
+    SURFACE_FIRE,
+    SURFACE_FLAME_EXPONENT,
+    FireBehavior,
+    fire_behavior,
+)
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan, Window
 from fuelbreak.scenarios import Fires, Weather, holding, mean_over
@@ -36,6 +42,8 @@ SLOWEST_MIN = 1e6  # minutes per cell, two years, from which on a cell counts as
 VALUE_STEPS = 2**20  # values are whole multiples of max / 2**20, so that their sums are exact in any order
 WEIGHT_STEPS = 2**12  # weights in planes and gains are whole numbers up to here, for the same reason
 FEWEST_WEIGHT_STEPS = 2**6  # coarser weights would say something else than the user did
+FLAME_BYTES = 56  # of sums of flame lengths for each cell
+FLAME_CLASS_ENDS_M = tuple(_kernels.FLAME_CLASS_ENDS_MM / 1000)
 SCRATCH_BYTES = 80  # a thread's working memory for each cell, counts included
 KEEP_BYTES = 1 << 30  # spread fields that are kept; landscapes beyond it burn in windows
 FIRST_MARGIN = 32  # cells around its ignition in which a fire is first tried, doubled on each side that it reaches
@@ -354,6 +362,29 @@ class Fields:
         value = _rounded(land.value, inside, self._step)
         return build_world(fields, value, marks, stencil=self.stencil, altered=altered, workers=workers)
 
+    def flames(self, window: Window, which: tuple[int, ...] | None = None, *, shaded: bool = False) -> F4:
+        """What flame lengths are worked out from, in a window and the weathers `which`: (K, 4, C) f4, padded.
+
+        Head flame length (m), eccentricity times heading east and north, exponent to which flame length goes with rate.
+        """
+        rows, cols = window[2:]
+        land = self.shaded if shaded and self.shaded is not None else self.landscape
+        land = land if window == self.whole_window else _part(land, window)
+        which = tuple(range(len(self.weathers))) if which is None else which
+        found = np.zeros((len(which), 4, rows + 2 * PAD, cols + 2 * PAD), np.float32)
+        inside = np.s_[PAD:-PAD, PAD:-PAD]
+        for i, number in enumerate(which):
+            behavior = fire_behavior(land, self.weathers[number].in_window(*window))
+            shape = behavior.length_to_width
+            eccentricity = np.sqrt(shape * shape - 1) / shape
+            heading = np.radians(behavior.spread_direction_deg)
+            found[i, 0][inside] = behavior.flame_length_m
+            found[i, 1][inside] = eccentricity * np.sin(heading)
+            found[i, 2][inside] = eccentricity * np.cos(heading)
+            crowns = behavior.fire_type > SURFACE_FIRE
+            found[i, 3][inside] = np.where(crowns, np.float32(CROWN_FLAME_EXPONENT), np.float32(SURFACE_FLAME_EXPONENT))
+        return found.reshape(len(which), 4, -1)
+
 
 def _part(landscape: Landscape, window: Window) -> Landscape:
     """A window of a landscape to burn in, whether or not it holds any of the area of interest."""
@@ -547,6 +578,7 @@ class _Scene(NamedTuple):
     special: Any
     treated: I8
     burning: Burning
+    flames: F4 | None  # as `_kernels.burn_statistics` takes them
 
 
 @dataclass(frozen=True, eq=False)
@@ -569,6 +601,7 @@ class SpreadResult:
     cells_solved: int
     _counts: npt.NDArray[np.integer[Any]]
     _total_weight: int
+    _by_flame: I8 | None
     _setting: _Setting
     _margin: I8
 
@@ -605,6 +638,37 @@ class SpreadResult:
         np.divide(self._counts, self._total_weight, out=probability, casting="unsafe")
         return probability
 
+    def flame_length_classes(self) -> F4:
+        """How fiercely each cell burns when it burns: (6, H, W) f4, shares of the weight of the fires that burn it.
+
+        The classes of flame length are 0-2, 2-4, 4-6, 6-8, 8-12 and over 12 feet (`FLAME_CLASS_ENDS_M` in meters). They
+        sum to 1 where some fire burns the cell; the denominator is the fires that burn the cell, not all fires: times
+        `burn_probability()` they are shares of all. A cell that no fire burns holds nan. The flame is that of the
+        direction in which fire came to the cell, by the ellipse of the cell; where a fire starts, that of its head.
+
+        Raises
+        ------
+        InputError : `spread` was not asked for `flame_lengths`
+        """
+        by_flame = self._flames()
+        return np.asarray(self._over_burning(by_flame[:6]), np.float32)
+
+    def conditional_flame_length_m(self) -> F4:
+        """Mean flame length of the fires that burn each cell, m (H, W) f4, nan where none does.
+
+        Conditional on the cell burning, as `flame_length_classes`.
+        """
+        return np.asarray(self._over_burning(self._flames()[6]) / 1000, np.float32)
+
+    def _flames(self) -> I8:
+        if self._by_flame is None:
+            raise InputError("spread: flame lengths were not kept; give spread flame_lengths=True")
+        return self._by_flame
+
+    def _over_burning(self, sums: I8) -> F8:
+        burns = self._counts > 0
+        return np.asarray(np.where(burns, sums / np.maximum(self._counts, 1), np.nan))
+
     def arrival_min(self, i: int) -> F4:
         """Minutes from ignition until fire i burns each cell (H, W) f4, infinity where it does not.
 
@@ -616,7 +680,7 @@ class SpreadResult:
         which = np.array([range(len(self.fires))[i]])
         margin = self._margin[which[0]].copy()
         while True:  # a window that fires shared may have been wider than this fire's own
-            scene = _scene(self._setting, which, self._setting.window(which, margin), 1)
+            scene = _scene(self._setting._replace(flame_lengths=False), which, self._setting.window(which, margin), 1)
             scratch = _kernels.make_scratch(scene.world)
             arrival, parent = scratch.arrival.copy(), scratch.parent.copy()
             _kernels.solve_fire(
@@ -645,6 +709,7 @@ def spread(
     hold: HoldRule | None = None,
     hold_seed: int = 0,
     fields: Fields | None = None,
+    flame_lengths: bool = False,
 ) -> SpreadResult:
     """Burn every fire on the landscape, with the plan's fuel breaks in place, and say what burned.
 
@@ -661,6 +726,7 @@ def spread(
         against a fire is drawn beforehand, the same for every plan; None: firebreaks always hold
     fields : `Fields` of this landscape and the fires' weathers if at hand, so that they are not made again; they then
         settle stencil and shaded
+    flame_lengths : whether to keep flame lengths too, for `flame_length_classes` and `conditional_flame_length_m`
 
     Raises
     ------
@@ -675,21 +741,23 @@ def spread(
     _check_plan(landscape, plan, fields)
     cells = math.prod(landscape.shape)
     held = fields.world_bytes(cells, len(fields.weathers)) + workers * SCRATCH_BYTES * cells
-    needed = 8 * cells + 64 * len(fires) + (held if fields.fits_whole else 2 * fields.keep_bytes)
+    flaming = FLAME_BYTES * cells * (1 + workers) if flame_lengths else 0
+    needed = 8 * cells + 64 * len(fires) + flaming + (held if fields.fits_whole else 2 * fields.keep_bytes)
     _refuse_beyond_memory(needed, f"{len(fires)} fires on {landscape.shape[0]} x {landscape.shape[1]} cells")
-    setting = _Setting(fields, fires, plan, hold, hold_seed)
+    setting = _Setting(fields, fires, plan, hold, hold_seed, flame_lengths)
     weight = _exact_weights(fires.weight)
     tally = _Tally.blank(len(fires))
     counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
+    by_flame = np.zeros((7, *landscape.shape), np.int64) if flame_lengths else None
     margin = _first_margins(setting, workers)
     if fields.fits_whole:
         which = np.arange(len(fires))
         scene = _scene(setting, which, fields.whole_window, workers)
-        counts += _burn(scene, which, weight, tally, workers).astype(counts.dtype)
+        counts += _burn(scene, which, weight, tally, by_flame, workers).astype(counts.dtype)
     else:
         waiting = np.arange(len(fires))
         while len(waiting):
-            _burn_groups(setting, _groups(fires, waiting, margin), margin, weight, tally, counts, workers)
+            _burn_groups(setting, _groups(fires, waiting, margin), margin, weight, tally, counts, by_flame, workers)
             waiting = waiting[(tally.met[waiting] & _kernels.RIM) > 0]
             for side, bit in enumerate(_kernels.RIM_SIDES):
                 margin[waiting[(tally.met[waiting] & bit) > 0], side] *= 2
@@ -703,6 +771,7 @@ def spread(
         int(tally.settled.sum()),
         counts,
         int(weight.sum()),
+        by_flame,
         setting,
         margin,
     )
@@ -716,6 +785,7 @@ class _Setting(NamedTuple):
     plan: Plan | None
     hold: HoldRule | None
     hold_seed: int
+    flame_lengths: bool = False
 
     def window(self, which: I8, margin: I8) -> Window:
         """Where to burn some fires: all of the landscape where it is kept whole, else so many cells around them.
@@ -760,13 +830,22 @@ def _scene(setting: _Setting, which: I8, window: Window, workers: int) -> _Scene
         held = fires.take(which), cells, setting.hold, setting.hold_seed
         burning = _with_holding(burning, fields.landscape, window, *held)
     masks, special = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
-    return _Scene(window, world, masks, special, padded, burning)
+    flames = None
+    if setting.flame_lengths:
+        flames = fields.flames(window, weathers)
+        if plan is not None and plan.kind == "shaded":
+            flames[..., padded] = fields.flames(window, weathers, shaded=True)[..., padded]
+    return _Scene(window, world, masks, special, padded, burning, flames)
 
 
-def _burn(scene: _Scene, which: I8, weight: I8, tally: _Tally, workers: int) -> I8:
-    """Burn the fires `which` of a scene, write their rows of `tally`, and return how often cells burned (H, W)."""
+def _burn(scene: _Scene, which: I8, weight: I8, tally: _Tally, by_flame: I8 | None, workers: int) -> I8:
+    """Burn the fires `which` of a scene, write their rows of `tally`, and return how often cells burned (H, W).
+
+    by_flame : (7, H, W) of the scene, what is added up of flame lengths
+    """
     here, counter = _Tally.blank(len(which)), np.zeros(1, np.int64)
     counts = np.zeros((workers, len(scene.world.value)), np.int64)
+    flaming = None if by_flame is None else np.zeros((workers, 7, len(scene.world.value)), np.int64)
 
     def work(worker: int) -> None:
         _kernels.burn_statistics(
@@ -780,9 +859,13 @@ def _burn(scene: _Scene, which: I8, weight: I8, tally: _Tally, workers: int) -> 
             *here,
             counter,
             _kernels.make_scratch(scene.world),
+            scene.flames,
+            None if flaming is None else flaming[worker],
         )
 
     parallel.run_threads(work, workers)
+    if by_flame is not None and flaming is not None:
+        by_flame += _cropped(flaming.sum(axis=0), scene.window[2:])
     for name in ("burned", "loss", "met"):
         getattr(tally, name)[which] = getattr(here, name)
     tally.settled[which] += here.settled
@@ -796,6 +879,7 @@ def _burn_groups(
     weight: I8,
     tally: _Tally,
     counts: npt.NDArray[np.integer[Any]],
+    by_flame: I8 | None,
     workers: int,
 ) -> None:
     """Burn groups of fires, each in a window of its own, on so many threads; add up how often cells burned."""
@@ -808,10 +892,13 @@ def _burn_groups(
             if which is None:
                 return
             window = setting.window(which, margin[which[0]])
-            part = _burn(_scene(setting, which, window, 1), which, weight, tally, 1)
             row, col, rows, cols = window
+            flaming = None if by_flame is None else np.zeros((7, rows, cols), np.int64)
+            part = _burn(_scene(setting, which, window, 1), which, weight, tally, flaming, 1)
             with lock:
                 counts[row : row + rows, col : col + cols] += part.astype(counts.dtype)
+                if by_flame is not None and flaming is not None:
+                    by_flame[:, row : row + rows, col : col + cols] += flaming
 
     parallel.run_threads(work, workers)
 

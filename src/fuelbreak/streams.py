@@ -164,7 +164,7 @@ class _Rows:
                 if longest < minutes < SEASON_BREAK_MIN:
                     raise InputError(
                         f"{self.path}, line {line}: a gap: {now} follows {was}, {minutes / 60:g} hours later, "
-                        f"where the usual step is {usual:g} minutes; fill in the missing observations, or cut the file there"
+                        f"where the usual step is {usual:g} minutes; fill in what is missing, or cut the file there"
                     )
             breaks = int((step >= SEASON_BREAK_MIN).sum())
             if breaks:
@@ -174,11 +174,12 @@ class _Rows:
             return np.array([values.get(name, math.nan) for _, _, values in self.kept])
 
         names = ("temperature_c", "humidity_pct", "rain_mm", "wind_speed_kmh", "wind_from_deg", "cloud_pct")
+        columns: dict[str, Any] = {name: column(name) for name in names}
         moistures = {name: column(name) for name in MOISTURES if not np.isnan(column(name)).any()}
         return WeatherStream(
             Path(self.path).name,
             time,
-            **{name: column(name) for name in names},
+            **columns,
             moistures=moistures,
             notes=tuple(notes),
             **rest,
@@ -216,8 +217,8 @@ def read_stream(path: str | Path) -> WeatherStream:
 def _read_wxs(path: str | Path, lines: list[str]) -> WeatherStream:
     header: dict[str, tuple[int, str]] = {}
     body = []
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
+    for number, written in enumerate(lines, 1):
+        text = written.strip()
         if match := re.match(r"(RAWS\w*)\s*:\s*(.*)", text, re.IGNORECASE):
             header[match[1].upper()] = (number, match[2].strip())
         elif text and not text[0].isalpha() and not text.startswith("#"):  # the line of column names may be there
@@ -513,8 +514,9 @@ def _fuel_model(path: str | Path, line: int, parts: list[str], metric: bool) -> 
             f"{path}, line {line}: {len(parts)} columns; give number, code, 5 loads, static or dynamic, 3 "
             "surface-to-volume ratios, depth, moisture of extinction, heat of dead and live fuel, name"
         )
-    names = ("fuel model", "1-h load", "10-h load", "100-h load", "herbaceous load", "woody load", "1-h SAV")
-    names = (*names, "herbaceous SAV", "woody SAV", "depth", "moisture of extinction", "dead heat", "live heat")
+    loaded = ("1-h load", "10-h load", "100-h load", "herbaceous load", "woody load")
+    heats = ("dead heat", "live heat")
+    names = ("fuel model", *loaded, "1-h SAV", "herbaceous SAV", "woody SAV", "depth", "moisture of extinction", *heats)
     given = {n: _number(text, path, line, n) for n, text in zip(names, numbers, strict=True)}
     code = int(given["fuel model"])
     if code != given["fuel model"] or not 1 <= code <= 256 or code in FUEL_MODELS or code in NONBURNABLE_CODES:
@@ -528,26 +530,26 @@ def _fuel_model(path: str | Path, line: int, parts: list[str], metric: bool) -> 
         raise InputError(f"{path}, line {line}: fuel model {given['fuel model']:g} {why}; give a number from 14 to 89")
     per_load = TONNES_PER_HA_TO_LB_PER_FT2 if metric else TONS_PER_ACRE_TO_LB_PER_FT2
     per_sav, per_depth = (FT_TO_M * 100, 0.01 / FT_TO_M) if metric else (1.0, 1.0)
-    loads = tuple(given[name] * per_load for name in names[1:6])
-    dead_1h, herb, woody = (given[name] * per_sav for name in names[6:9])
+    loads = tuple(given[what] * per_load for what in loaded)
+    dead_1h, herb, woody = (given[what] * per_sav for what in ("1-h SAV", "herbaceous SAV", "woody SAV"))
     dead = (dead_1h, SAV_10H_PER_FT * (loads[1] > 0), SAV_100H_PER_FT * (loads[2] > 0))
     savs = (*dead, herb * (loads[3] > 0), woody * (loads[4] > 0))
-    for name, load, sav in zip(names[1:6], loads, savs, strict=True):
-        _within(load, 0, 5, path, line, name, "lb/ft2 (109 tons/acre)")
+    for what, load, sav in zip(loaded, loads, savs, strict=True):
+        _within(load, 0, 5, path, line, what, "lb/ft2 (109 tons/acre)")
         if load > 0 and not 10 <= sav <= 5000:
             raise InputError(
-                f"{path}, line {line}: surface-to-volume ratio of the {name} is {sav:g} per foot; give 10 to 5000"
+                f"{path}, line {line}: surface-to-volume ratio of the {what} is {sav:g} per foot; give 10 to 5000"
             )
     if not loads[0] > 0:
         raise InputError(f"{path}, line {line}: 1-h load is 0; give dead fine fuel, without which nothing spreads")
     depth = _within(given["depth"] * per_depth, 0.01, 50, path, line, "depth", "ft")
     extinction = _within(given["moisture of extinction"], 1, 100, path, line, "moisture of extinction", "percent")
     heat = []
-    for name in names[11:]:
-        value = given[name]
+    for what in heats:
+        value = given[what]
         if metric:
             value *= BTU_LB_PER_KJ_KG * (1e-3 if value > 1e6 else 1.0)
-        heat.append(_within(value, 4000, 16000, path, line, name, "Btu/lb (9,300 to 37,200 kJ/kg)"))
+        heat.append(_within(value, 4000, 16000, path, line, what, "Btu/lb (9,300 to 37,200 kJ/kg)"))
     return FuelModel(
         code=code,
         symbol=symbol,

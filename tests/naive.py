@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -176,3 +177,147 @@ def corrected_fields(
             heading = np.deg2rad(heading_deg[row, col])
             fields[row, col] = a, a * e * np.sin(heading), a * e * np.cos(heading)
     return fields
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fire behavior of one cell, in Python's own numbers, equation by equation as Andrews (2018), RMRS-GTR-371, lists them.
+
+
+def _bed(model, moistures):
+    """Base rate (ft/min), heat per area (Btu/ft2), coefficients of wind and slope, exponent, reaction intensity."""
+    one, ten, hundred, herb_load, woody_load = model.loads_lb_ft2
+    s1, s10, s100, s_herb, s_woody = model.savs_per_ft
+    m1, m10, m100, m_herb, m_woody = (each / 100 for each in moistures)
+    cured = 1.0 if m_herb < 0.3 else min(max(1.333 - 1.11 * m_herb, 0.0), 1.0)
+    moved = herb_load * cured if model.dynamic else 0.0
+    dead = [(one, s1, m1), (ten, s10, m10), (hundred, s100, m100), (moved, s_herb, m1)]
+    live = [(herb_load - moved, s_herb, m_herb), (woody_load, s_woody, m_woody)]
+
+    def mean(classes, what):
+        area = sum(load * sav for load, sav, _ in classes)
+        return sum(load * sav * what(load, sav, m) for load, sav, m in classes) / area if area > 0 else 0.0
+
+    def net_load(classes):  # Albini 1976 p. 15: loads weighted by the surface area of their size bin
+        area = sum(load * sav for load, sav, _ in classes)
+        bins = [sum(sav >= edge for edge in (16, 48, 96, 192, 1200)) for _, sav, _ in classes]
+        total = 0.0
+        for (load, _, _), at in zip(classes, bins, strict=True):
+            if at and area > 0:
+                share = sum(w * s for (w, s, _), b in zip(classes, bins, strict=True) if b == at) / area
+                total += share * load * (1 - 0.0555)
+        return total
+
+    def damping(moisture, extinction):
+        r = min(moisture / extinction, 1.0)
+        return 1 - 2.59 * r + 5.11 * r**2 - 3.52 * r**3 if r < 1 else 0.0
+
+    area_dead, area_live = (sum(load * sav for load, sav, _ in each) for each in (dead, live))
+    f_dead = area_dead / (area_dead + area_live)
+    f_live = 1 - f_dead
+    sigma = f_dead * mean(dead, lambda w, s, m: s) + f_live * mean(live, lambda w, s, m: s)
+    density = sum(load for load, _, _ in dead + live) / model.depth_ft
+    packing = density / 32
+    relative = packing / (3.348 * sigma**-0.8189)
+    extinction = model.extinction_pct / 100
+    fine = [(load * math.exp(-138 / sav), m) for load, sav, m in dead if sav > 0]
+    fine_live = sum(load * math.exp(-500 / sav) for load, sav, _ in live if sav > 0)
+    fine_dead = sum(load for load, _ in fine)
+    fine_moisture = sum(load * m for load, m in fine) / fine_dead
+    live_extinction = extinction
+    if fine_live > 0:
+        live_extinction = max(2.9 * fine_dead / fine_live * (1 - fine_moisture / extinction) - 0.226, extinction)
+    a = 133 * sigma**-0.7913
+    velocity = sigma**1.5 / (495 + 0.0594 * sigma**1.5) * relative**a * math.exp(a * (1 - relative))
+    heat = net_load(dead) * model.dead_heat_btu_lb * damping(mean(dead, lambda w, s, m: m), extinction)
+    heat += net_load(live) * model.live_heat_btu_lb * damping(mean(live, lambda w, s, m: m), live_extinction)
+    reaction = velocity * heat * 0.174 * 0.01**-0.19
+    flux = math.exp((0.792 + 0.681 * math.sqrt(sigma)) * (packing + 0.1)) / (192 + 0.2595 * sigma)
+
+    def warmth(w, s, m):
+        return (250 + 1116 * m) * math.exp(-138 / s) if s > 0 else 0.0
+
+    sink = density * (f_dead * mean(dead, warmth) + f_live * mean(live, warmth))
+    exponent = 0.02526 * sigma**0.54
+    wind = 7.47 * math.exp(-0.133 * sigma**0.55) * relative ** (-0.715 * math.exp(-3.59e-4 * sigma))
+    slope = 5.275 * packing**-0.3
+    return reaction * flux / sink, reaction * 384 / sigma, wind, exponent, slope, reaction
+
+
+def _head(bed, midflame, wind_from, steepness, aspect, limited):
+    """Rate (ft/min), direction (degrees) and the wind that alone would do as much (ft/min)."""
+    rate, _, wind, exponent, slope, reaction = bed
+    limit = 0.9 * reaction if limited else math.inf
+    of_wind, of_slope = wind * midflame**exponent, min(slope * steepness**2, limit)
+    to_wind, uphill = math.radians(wind_from + 180), math.radians(max(aspect, 0) + 180)
+    east = of_wind * math.sin(to_wind) + of_slope * math.sin(uphill)
+    north = of_wind * math.cos(to_wind) + of_slope * math.cos(uphill)
+    factor = min(math.hypot(east, north), wind * limit**exponent)
+    return rate * (1 + factor), math.degrees(math.atan2(east, north)) % 360, (factor / wind) ** (1 / exponent)
+
+
+def fire_behavior_of_a_cell(
+    model, moistures, *, wind_kmh, wind_from, slope_deg, aspect, cover_pct, height_m, base_m, density, foliar,
+    crown_model, method="scott_reinhardt", crown_rate="rothermel", limited=True,
+):  # fmt: skip
+    """Rate m/min, direction, length-to-width, intensity kW/m, flame m, type; `crown_model` is fuel model 10."""
+    feet, kw = 1 / 0.3048, 1.05505585262 / 0.3048
+    bed = _bed(model, moistures)
+    wind = wind_kmh / 1.15 * 1000 * feet / 60
+    height = height_m * feet
+    ratio = min(max(1 - base_m / height_m, 0.0), 1.0) if height_m > 0 else 0.0
+    fill = ratio * cover_pct / 300
+    if height >= 6 and fill >= 0.05:
+        adjustment = 0.555 / (math.sqrt(fill * height) * math.log((20 + 0.36 * height) / (0.13 * height)))
+    else:
+        adjustment = 1.83 / math.log((20 + 0.36 * model.depth_ft) / (0.13 * model.depth_ft))
+    steep = math.tan(math.radians(slope_deg))
+    rate, direction, effective = _head(bed, adjustment * wind, wind_from, steep, aspect, limited)
+    if rate <= 0:
+        return 0.0, 0.0, 1.0, 0.0, 0.0, 0
+    mph = effective / 88
+    shape = 0.936 * math.exp(0.1147 * min(mph, 40)) + 0.461 * math.exp(-0.0692 * mph) - 0.397
+    shape = min(max(shape, 1.0), 8.0)
+    intensity = rate * bed[1] / 60
+    flame, kind = 0.45 * intensity**0.46, 1
+    critical = (0.010 * max(base_m, 0.1) * (460 + 25.9 * max(foliar, 30))) ** 1.5 / kw
+    if min(cover_pct, height_m, density) > 0 and intensity >= critical:
+        crown_bed = _bed(crown_model, moistures)
+        critical_rate = 3 / density * feet
+        igniting = 60 * critical / bed[1]
+        steepness = steep if method == "finney" else 0.0
+        calm_rate = 3.34 * crown_bed[0]
+        if crown_rate == "cruz":
+            cruz = 11.02 * density**0.19 * math.exp(-0.17 * moistures[0]) * feet
+            active = max(cruz * wind_kmh**0.9, rate)
+        else:
+            active = 3.34 * _head(crown_bed, 0.4 * wind, wind_from, steepness, aspect, True)[0]
+        burned, surface_rate = 1.0, rate
+        if method == "finney":
+            span = 0.9 * (critical_rate - igniting)
+            burned = 1 - 0.1 ** ((rate - igniting) / span) if span > 0 else 1.0
+            crown = rate + burned * (active - rate)
+            kind = 3 if crown >= critical_rate else 2
+            rate = crown if kind == 3 else rate
+        else:
+            kind = 3 if active >= critical_rate else 2
+            if method == "scott_reinhardt" and kind == 2:
+                if crown_rate == "cruz":
+                    crowning = (critical_rate / cruz) ** (1 / 0.9) / 1.15 * 1000 * feet / 60
+                elif calm_rate > 0:
+                    crowning = (max(critical_rate / calm_rate - 1, 0) / crown_bed[2]) ** (1 / crown_bed[3]) / 0.4
+                else:
+                    crowning = 0.0
+                at_crowning = _head(bed, adjustment * crowning, wind_from, steep, aspect, limited)[0]
+                span = at_crowning - igniting
+                burned = min(max((rate - igniting) / span, 0.0), 1.0) if span > 1e-7 else 0.0
+            if active <= 0:
+                burned = 0.0
+            rate = rate + burned * (active - rate)
+            if method == "rothermel" or kind == 3:
+                shape = min(1 + 0.125 * wind / 88, 8.0)
+        load = density * max(height_m - base_m, 0.0) * 2.2046226218 * 0.3048**2
+        heat = 18000 / 2.326 if method == "finney" else 8000
+        intensity = rate * (bed[1] + burned * load * heat) / 60
+        flame = 0.2 * intensity ** (2 / 3)
+        assert surface_rate > 0
+    return rate / feet, direction, shape, intensity * kw, flame / feet, kind

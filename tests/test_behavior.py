@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive import fire_behavior_of_a_cell
 
 from fuelbreak import behavior
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.fuels import FUEL_MODELS
 from fuelbreak.landscape import Landscape
-from fuelbreak.scenarios import Weather
+from fuelbreak.moisture import correction_pct
+from fuelbreak.scenarios import MOISTURES, Sky, Weather, WindGrid
 
 CODES = [*FUEL_MODELS, 0, 91, 98]
 
@@ -57,7 +59,7 @@ WEATHERS = st.builds(
 @settings(max_examples=40, deadline=None)
 @given(
     weather=WEATHERS,
-    method=st.sampled_from(["scott_reinhardt", "finney"]),
+    method=st.sampled_from(["scott_reinhardt", "finney", "rothermel"]),
     crown_rate=st.sampled_from(["rothermel", "cruz"]),
     wind_limit=st.booleans(),
     seed=st.integers(0, 9),
@@ -271,3 +273,108 @@ def test_where_the_crown_fuel_is_too_wet_a_torching_fire_keeps_its_rate() -> Non
 def test_an_option_that_does_not_exist_is_named(option: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(option.values()))):
         fire_behavior(row_of([1]), Weather(), **option)
+
+
+def naive(landscape: Landscape, weather: Weather, row: int, col: int, **options: Any) -> tuple[float, ...]:
+    """The slow twin in one cell."""
+    code = int(landscape.fuel_model[row, col])
+    own = {each[0]: each[1:] for each in weather.by_fuel}
+    usual = own.get(0, tuple(getattr(weather, name) for name in MOISTURES[:5]))
+    models = FUEL_MODELS | {model.code: model for model in landscape.custom_fuels}
+    wind = weather.wind
+    return fire_behavior_of_a_cell(
+        models[code],
+        own.get(code, usual),
+        wind_kmh=weather.wind_speed_kmh if wind is None else float(wind.speed_kmh[row, col]),
+        wind_from=weather.wind_from_deg if wind is None else float(wind.from_deg[row, col]),
+        slope_deg=float(landscape.slope_deg[row, col]),
+        aspect=float(landscape.aspect_deg[row, col]),
+        cover_pct=float(landscape.canopy_cover_pct[row, col]),
+        height_m=float(landscape.canopy_height_m[row, col]),
+        base_m=float(landscape.canopy_base_height_m[row, col]),
+        density=float(landscape.canopy_bulk_density_kg_m3[row, col]),
+        foliar=weather.foliar_pct,
+        crown_model=FUEL_MODELS[10],
+        method=options.get("crown_method", weather.crown_method),
+        crown_rate=options.get("crown_rate", weather.crown_rate),
+        limited=options.get("wind_limit", weather.wind_limit),
+    )
+
+
+def assert_as_naive(landscape: Landscape, weather: Weather, **options: Any) -> int:
+    """Hold every burnable cell to the slow twin; returns how many crown fires there were."""
+    found = fire_behavior(landscape, weather, **options)
+    names = [field.name for field in fields(FireBehavior)]
+    for row, col in np.argwhere(landscape.burnable):
+        expected = naive(landscape, weather, row, col, **options)
+        here = [float(getattr(found, name)[row, col]) for name in names]
+        at = (int(landscape.fuel_model[row, col]), row, col, weather, options)
+        assert here[5] == expected[5], at
+        turn = (here[1] - expected[1] + 180) % 360 - 180
+        # The less wind and slope push, and the more they cancel, the less the direction is known in float32.
+        assert abs(turn) < 0.01 or expected[2] < 1.01, at
+        # Near the wind that ignites or carries crowns a hair's breadth of float32 is a share of the crown that burns.
+        tolerance = 2e-5 if expected[5] < 2 else 2e-3
+        assert here[:1] + here[2:5] == pytest.approx(list(expected[:1] + expected[2:5]), rel=tolerance), at
+    return int((found.fire_type > 1).sum())
+
+
+@pytest.mark.parametrize("method", ["scott_reinhardt", "finney", "rothermel"])
+@pytest.mark.parametrize("crown_rate", ["rothermel", "cruz"])
+def test_every_cell_is_as_the_slow_twin_has_it(method: Any, crown_rate: Any) -> None:
+    crowns = 0
+    for seed, weather in enumerate(
+        (Weather(), Weather(wind_speed_kmh=0, dead_1h_pct=3), Weather(wind_speed_kmh=70, wind_from_deg=20), WET)
+    ):
+        land = patchwork(seed, 14, 20)
+        crowns += assert_as_naive(land, weather, crown_method=method, crown_rate=crown_rate, wind_limit=seed != 2)
+    assert crowns > 50
+
+
+WET = Weather(dead_1h_pct=23, dead_10h_pct=27, dead_100h_pct=30, live_herb_pct=45, live_woody_pct=50, foliar_pct=60)
+
+
+def test_wind_may_differ_from_cell_to_cell_and_moisture_from_model_to_model() -> None:
+    rng = np.random.default_rng(5)
+    land = patchwork(5, 14, 20)
+    grid = WindGrid(rng.uniform(0, 60, land.shape), rng.uniform(0, 360, land.shape))
+    rows = ((0, 4.0, 5, 6, 70, 80), (102, 9.0, 9, 9, 40, 90), (10, 2.0, 3, 4, 50, 60))
+    assert_as_naive(land, Weather(wind=grid, by_fuel=rows))
+    alike = fire_behavior(land, Weather(wind=WindGrid(np.full(land.shape, 33.0), np.full(land.shape, 77.0))))
+    one = fire_behavior(land, Weather(wind_speed_kmh=33, wind_from_deg=77))
+    for field in fields(FireBehavior):
+        np.testing.assert_array_equal(getattr(alike, field.name), getattr(one, field.name))
+    with pytest.raises(InputError, match="its wind grid has 2 x 3 cells, the landscape 14 x 20"):
+        fire_behavior(land, Weather(wind=WindGrid(np.ones((2, 3)), np.ones((2, 3)))))
+
+
+def test_under_a_sky_each_cell_has_the_moisture_of_its_slope_aspect_and_shade() -> None:
+    """The same bits as when the tables' points are added to the weather by hand, cell by cell."""
+    land = replace(patchwork(7, 14, 20), elevation_m=np.linspace(0, 2000, 280, dtype=np.float32).reshape(14, 20))
+    sky = Sky(7, 15, 30, station_elevation_m=700)
+    under = fire_behavior(land, Weather(dead_1h_pct=3, sky=sky))
+    shade = 1 - (1 - land.canopy_cover_pct / 100) * 0.7
+    points = correction_pct(7, 15, land.slope_deg, land.aspect_deg, shade, land.elevation_m - 700)
+    assert set(points.ravel().tolist()) >= {0, 1, 2, 3, 4}
+    for more in np.unique(points).tolist():
+        cells = points == more
+        by_hand = fire_behavior(land, Weather(dead_1h_pct=3.0 + more))
+        for field in fields(FireBehavior):
+            np.testing.assert_array_equal(getattr(under, field.name)[cells], getattr(by_hand, field.name)[cells])
+
+
+def test_a_custom_model_burns_as_what_it_is() -> None:
+    """A copy of GS4 under another number is GS4; with half its heat it is slower."""
+    copy = replace(FUEL_MODELS[124], code=40, symbol="OWN", system="custom")
+    weak = replace(copy, code=41, dead_heat_btu_lb=4000.0, live_heat_btu_lb=4000.0)
+    land = Landscape.from_arrays([[124, 40, 41]], slope_deg=[[10, 10, 10]], custom_fuels=(copy, weak))
+    rates = fire_behavior(land, Weather()).spread_rate_m_min[0]
+    assert rates[0] == rates[1] > rates[2] > 0
+    assert_as_naive(land, Weather())
+
+
+def test_rothermel_crown_fire_torching_or_not_burns_as_if_it_were_active() -> None:
+    thin, dense = (row_of([165], **FOREST, canopy_bulk_density_kg_m3=d) for d in (0.03, 0.30))
+    torching, active = (fire_behavior(land, DRY, crown_method="rothermel") for land in (thin, dense))
+    assert (torching.fire_type.item(), active.fire_type.item()) == (2, 3)
+    assert torching.spread_rate_m_min == active.spread_rate_m_min

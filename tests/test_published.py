@@ -15,7 +15,7 @@ from fuelbreak import behavior
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.fuels import FUEL_MODELS
 from fuelbreak.landscape import Landscape
-from fuelbreak.scenarios import Weather
+from fuelbreak.scenarios import CrownMethod, Weather
 
 M_MIN_PER_CH_H = 20.1168 / 60
 M_PER_FT = 0.3048
@@ -146,6 +146,42 @@ def test_behave_own_crown_tests(
     assert found.fire_type.item() == kind
 
 
+# testBehave.cpp, testCrownModuleRothermel and testCrownModuleScottAndReinhardt (fire types): GS4, 6/7/8/60/90 %, foliar
+# 120 %, slope 30 % facing north, wind from north, cover 50 %. Rate in ch/h, intensity in Btu/ft/s, flame in ft.
+@pytest.mark.parametrize("method", ["rothermel", "scott_reinhardt"])
+@pytest.mark.parametrize(
+    ("dead_1h", "wind_mph", "height_ft", "base_ft", "density", "kind"),
+    [
+        (6, 5, 30, 6, 0.03, 2),  # torching
+        (20, 5, 30, 6, 0.03, 1),  # surface
+        (6, 10, 30, 6, 0.03, 3),  # crowning
+        (6, 5, 60, 30, 0.06, 1),  # a crown fire on condition that something else ignites it
+    ],
+)
+def test_behave_own_crown_types(
+    method: CrownMethod, dead_1h: float, wind_mph: float, height_ft: float, base_ft: float, density: float, kind: int
+) -> None:
+    weather = Weather.us(
+        wind_speed_20ft_mph=wind_mph,
+        wind_from_deg=0,
+        dead_1h_pct=dead_1h,
+        dead_10h_pct=7,
+        dead_100h_pct=8,
+        live_herb_pct=60,
+        live_woody_pct=90,
+        foliar_pct=120,
+    )
+    landscape = one_cell(124, math.degrees(math.atan(0.3)), 0, 50, height_ft, base_ft, density)
+    found = fire_behavior(landscape, weather, crown_method=method)
+    assert found.fire_type.item() == kind
+    if method == "rothermel" and kind == 2:
+        rate, intensity, flame = behave_units(found)
+        assert rate == pytest.approx(10.259921, rel=1e-3)
+        assert intensity == pytest.approx(1775.061222, rel=1e-3)
+        assert flame == pytest.approx(29.320557, rel=1e-3)
+        assert found.length_to_width.item() == pytest.approx(1.625, rel=1e-5)
+
+
 def rows_of(table: str) -> Iterator[tuple[dict[str, str], Landscape, Weather]]:
     with (TABLES / table).open(newline="") as file:
         for row in csv.DictReader(file):
@@ -262,6 +298,9 @@ def test_flammap_on_the_slopes_as_they_are(vermont: dict[str, npt.NDArray[np.flo
     assert p99 <= 0.05
     assert np.abs(found.flame_length_m - vermont["flame"])[burns].mean() <= 0.01
     assert (found.fire_type == vermont["type"])[burns].mean() >= 0.999
+    sloped = burns & (vermont["slope"] > 0)
+    turn = (found.spread_direction_deg - vermont["direction"] + 180) % 360 - 180
+    assert (np.abs(turn[sloped]) <= 2).mean() >= 0.99
 
 
 def test_flammap_on_the_slopes_it_saw(vermont: dict[str, npt.NDArray[np.float32]]) -> None:

@@ -604,8 +604,8 @@ def simulate(
         if past is not None:
             fit = compare_sizes(land, season, past.sizes_ha, n=n, seed=seed, say=say)
             report.sizes_figure(fit, units).savefig(folder / "sizes.png", dpi=120)
-    area = result.burned_area_ha * (ACRES_PER_HA if units == "us" else 1.0)
-    unit = "acres" if units == "us" else "ha"
+    unit, per_ha = ("acres", ACRES_PER_HA) if units == "us" else ("ha", 1.0)
+    area = result.burned_area_ha * per_ha
     summary: dict[str, Any] = {
         "fires": len(fires),
         f"mean_area_{unit}": float(area.mean()),
@@ -633,7 +633,7 @@ def simulate(
     threads = parallel.available_cores()
     print(f"{len(fires) / seconds:,.0f} fires per second on {threads} thread{'s' * (threads > 1)}")
     if past is not None:
-        for note in (*past.notes, fit.verdict):
+        for note in (*past.notes, fit.verdict(unit, per_ha)):
             print(note)
     if out is not None or past is not None:
         print(f"maps and fires: {folder}")

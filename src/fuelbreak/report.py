@@ -216,8 +216,9 @@ def sizes_figure(fit: SizeFit, units: str = "metric") -> Figure:
         ordered = np.sort(sizes)[::-1] * per_ha
         left.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered), where="post", label=label, **style)
 
-    for i in {0, len(fit.durations_min) - 1} - {fit.best}:
-        curve(fit.simulated_ha[i], f"simulated, {fit.durations_min[i]:g} min", color="0.7", lw=1)
+    for i, dashes in ((0, ":"), (len(fit.durations_min) - 1, "--")):
+        if i != fit.best:
+            curve(fit.simulated_ha[i], f"simulated, {fit.durations_min[i]:g} min", color="0.6", lw=1.2, ls=dashes)
     curve(fit.simulated_ha[fit.best], f"simulated, {fit.best_duration_min:g} min", color="tab:red", lw=1.8)
     curve(fit.past_ha, f"{len(fit.past_ha)} past fires", color="k", lw=1.8)
     left.set(xscale="log", yscale="log", xlabel=f"fire size ({unit})", ylabel="share of fires at least as large")

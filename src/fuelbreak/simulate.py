@@ -115,14 +115,13 @@ class SizeFit:
         """The duration that fits best, minutes."""
         return float(self.durations_min[self.best])
 
-    @property
-    def verdict(self) -> str:
-        """What to do, in a sentence or two."""
+    def verdict(self, unit: str = "ha", per_ha: float = 1.0) -> str:
+        """What to do, in a sentence or two, with sizes in some unit."""
         best, minutes = self.best, self.best_duration_min
         said = (
             f"fires of {minutes:g} min fit the {len(self.past_ha)} past fires best (Kolmogorov-Smirnov distance "
-            f"{self.distance[best]:.2f}; median {np.median(self.simulated_ha[best]):.3g} ha, "
-            f"past {np.median(self.past_ha):.3g} ha); use --duration {minutes:g}"
+            f"{self.distance[best]:.2f}; median {per_ha * np.median(self.simulated_ha[best]):.3g} {unit}, "
+            f"past {per_ha * np.median(self.past_ha):.3g} {unit}); use --duration {minutes:g}"
         )
         if self.distance[best] > FITS_WELL:
             said += "; no one duration gives sizes as uneven as those of the past, so take the fit as rough"

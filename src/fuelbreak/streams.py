@@ -473,17 +473,18 @@ def read_fms(path: str | Path) -> tuple[FuelMoisture, ...]:
 def read_fmd(path: str | Path) -> tuple[FuelModel, ...]:
     """Read custom fuel models from an .fmd file, FlamMap's "Custom Fuel Model File".
 
-    A first line ENGLISH (tons/acre, 1/ft, ft, Btu/lb; also if there is none) or METRIC (tonnes/ha, 1/cm, cm, kJ/kg or
+    A first line ENGLISH (tons/acre, 1/ft, ft, Btu/lb) or METRIC (tonnes/ha, 1/cm, cm, kJ/kg or
     J/kg), then rows of number, code, loads of 1-h, 10-h, 100-h, live herbaceous and live woody fuel, static or dynamic,
     surface-to-volume ratios of 1-h, herbaceous and woody fuel, depth, dead moisture of extinction (%), heat content of
     dead and of live fuel, name. FARSITE's older rows without code and type are static.
 
     Raises
     ------
-    InputError : with file and line: a number that is a standard model's or nonburnable, numbers that cannot be
+    InputError : with file and line: no line of units, a number that is a standard model's or nonburnable, numbers that cannot be
     """
     lines = _lines(path, "a file of custom fuel models (.fmd)")
-    metric, models = False, dict[int, FuelModel]()
+    metric: bool | None = None
+    models: dict[int, FuelModel] = {}
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if text.upper() in ("ENGLISH", "METRIC"):
@@ -493,6 +494,11 @@ def read_fmd(path: str | Path) -> tuple[FuelModel, ...]:
             continue
         if not text or text[0].isalpha() or text.startswith("#"):
             continue
+        if metric is None:
+            raise InputError(
+                f"{path}, line {number}: no line says ENGLISH (tons/acre, ft) or METRIC (tonnes/ha, cm); write the one "
+                "that is true first"
+            )
         model = _fuel_model(path, number, text.split(), metric)
         if model.code in models:
             raise InputError(f"{path}, line {number}: fuel model {model.code} stands there twice; leave one out")

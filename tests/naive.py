@@ -321,3 +321,15 @@ def fire_behavior_of_a_cell(
         flame = 0.2 * intensity ** (2 / 3)
         assert surface_rate > 0
     return rate / feet, direction, shape, intensity * kw, flame / feet, kind
+
+
+def flame_mm(head_m: float, length_to_width: float, heading_deg: float, exponent: float, step: tuple[int, int] | None):
+    """Flame length, mm, where fire comes to a cell by `step` (rows, columns), None where it starts.
+
+    An ellipse that grows from its rear focus has the rate (1 - e) / (1 - e cos a) of the head's at an angle a from it.
+    """
+    if step is None:
+        return round(1000 * head_m)
+    eccentricity = math.sqrt(length_to_width**2 - 1) / length_to_width
+    angle = math.radians(heading_deg) - math.atan2(step[1], -step[0])
+    return 1000 * head_m * ((1 - eccentricity) / (1 - eccentricity * math.cos(angle))) ** exponent

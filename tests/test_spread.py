@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
+from naive import flame_mm
 from scipy import ndimage
 
+from fuelbreak import _kernels
 from fuelbreak._kernels import PAD, Burning, Masks, burn_statistics, make_scratch
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
@@ -772,3 +774,110 @@ def test_fires_that_weigh_little_count_and_fires_that_weigh_nothing_cannot_judge
     assert np.isfinite(ensemble.gains().avoided).all()
     with pytest.raises(InputError, match="all weigh 0"):
         ensemble.reset(0, np.array([0, 3]))
+
+
+# ---- flame lengths
+
+
+@pytest.fixture(scope="module")
+def forest() -> Landscape:
+    """Grass, brush and timber in which some fires torch and some run through the crowns."""
+    rng = np.random.default_rng(8)
+    shape = (31, 27)
+    height = rng.choice([0, 12, 25], shape)
+    return Landscape.from_arrays(
+        fuel_model=rng.choice([102, 122, 145, 165, 188, 99], shape, p=[0.3, 0.2, 0.1, 0.2, 0.15, 0.05]),
+        slope_deg=rng.uniform(0, 30, shape),
+        aspect_deg=rng.uniform(0, 360, shape),
+        canopy_cover_pct=rng.choice([20, 60], shape),
+        canopy_height_m=height,
+        canopy_base_height_m=height * 0.15,
+        canopy_bulk_density_kg_m3=rng.choice([0.05, 0.2], shape),
+    )
+
+
+FEET_MM = 304.8
+
+
+def naive_flames(result) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted classes (6, H, W) and sum of mm, and which cells lie so near a class's end that float32 may decide."""
+    land, fires = result.landscape, result.fires
+    behaviors = [fire_behavior(land, weather) for weather in fires.weather]
+    classes, total, close = np.zeros((6, *land.shape)), np.zeros(land.shape), np.zeros(land.shape, bool)
+    for i in range(len(fires)):
+        times, parents = result._solve(i)
+        for row, col in np.argwhere(np.isfinite(times)):
+            index = fires.weather_index[i]
+            if fires.is_series:
+                index = index[min(int(times[row, col] // fires.period_min), index.shape[0] - 1)]
+            found = behaviors[int(index)]
+            parent = int(parents[row, col])
+            mm = flame_mm(
+                float(found.flame_length_m[row, col]),
+                float(found.length_to_width[row, col]),
+                float(found.spread_direction_deg[row, col]),
+                0.46 if found.fire_type[row, col] == 1 else 2 / 3,
+                None if parent == 32 else tuple(map(int, _kernels.STEPS[parent])),
+            )
+            feet = mm / FEET_MM
+            classes[sum(feet > end for end in (2, 4, 6, 8, 12)), row, col] += fires.weight[i]
+            total[row, col] += mm * fires.weight[i]
+            close[row, col] |= min(abs(feet - end) for end in (2, 4, 6, 8, 12)) < 0.002
+    return classes, total, close
+
+
+@pytest.mark.parametrize("kind", ["constant", "series"])
+def test_flames_are_those_of_the_way_that_fire_comes(forest, kind):
+    bank = fire_season(weathers=4)
+    series = None if kind == "constant" else [[0, 1, 2], [3, 1, 0]]
+    drawn = Fires.draw(forest, 40, 0, weather=bank, duration_min=45, series=series, period_min=15)
+    fires = Fires(
+        drawn.ignitions, bank, 45, drawn.weather_index, weight=np.arange(1, 41) % 4, period_min=drawn.period_min
+    )
+    result = spread(forest, fires, flame_lengths=True, workers=2)
+    classes, total, close = naive_flames(result)
+    burns = classes.sum(axis=0)
+    found = result.flame_length_classes()
+    assert found.shape == (6, *forest.shape)
+    assert found.dtype == np.float32
+    assert np.array_equal(np.isnan(found[0]), burns == 0)
+    seen = (burns > 0) & ~close
+    assert seen.mean() > 0.5
+    np.testing.assert_allclose(found[:, seen], classes[:, seen] / burns[seen], atol=1e-6)
+    assert (classes.sum(axis=(1, 2)) > 0).all(), "a class that no fire has is not tested"
+    np.testing.assert_allclose(result.conditional_flame_length_m()[seen], (total / 1000)[seen] / burns[seen], atol=6e-4)
+    np.testing.assert_allclose(np.nansum(found, axis=0)[burns > 0], 1, atol=1e-6)
+    # Flames change nothing else, nor does the number of workers change them.
+    np.testing.assert_array_equal(result.burn_probability(), spread(forest, fires).burn_probability())
+    again = spread(forest, fires, flame_lengths=True, workers=1)
+    np.testing.assert_array_equal(found, again.flame_length_classes())
+    np.testing.assert_array_equal(result.conditional_flame_length_m(), again.conditional_flame_length_m())
+
+
+def test_flames_in_windows_have_the_bits_of_the_whole(forest, monkeypatch):
+    fires = Fires.draw(forest, 60, 3, weather=fire_season(weathers=3), duration_min=40)
+    whole = spread(forest, fires, flame_lengths=True)
+    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "FIRST_MARGIN", 2)
+    fields = Fields(forest, fires.weather, keep_bytes=1)
+    parts = spread(forest, fires, fields=fields, flame_lengths=True, workers=2)
+    np.testing.assert_array_equal(parts.flame_length_classes(), whole.flame_length_classes())
+    np.testing.assert_array_equal(parts.conditional_flame_length_m(), whole.conditional_flame_length_m())
+
+
+def test_a_shaded_fuelbreak_burns_with_its_own_flames(forest):
+    treated = shaded(forest, fuel_model=101, max_canopy_bulk_density_kg_m3=0.01)
+    fires = Fires.draw(forest, 60, 3, weather=Weather(), duration_min=60)
+    some = np.flatnonzero(forest.treatable)[::3]
+    plan = Plan.from_flat(forest, some, kind="shaded")
+    before = spread(forest, fires, flame_lengths=True).conditional_flame_length_m().ravel()[some]
+    after = spread(forest, fires, plan, shaded=treated, flame_lengths=True).conditional_flame_length_m().ravel()[some]
+    both = np.isfinite(before) & np.isfinite(after)
+    heads = fire_behavior(treated, Weather()).flame_length_m.ravel()[some]
+    assert (after[both] <= heads[both] + 1e-3).all()
+    assert np.mean(after[both]) < np.mean(before[both])
+
+
+def test_flames_that_were_not_kept_are_not_made_up(forest):
+    result = spread(forest, Fires.draw(forest, 5, 0))
+    with pytest.raises(InputError, match="give spread flame_lengths=True"):
+        result.flame_length_classes()

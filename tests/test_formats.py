@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import rasterio.warp
+import shapely
 from pyogrio.raw import read as read_vector
 from rasterio.transform import Affine
 
@@ -582,3 +585,188 @@ def test_the_vermont_layers(shared_data):
         *range(91, 100),
     }
     assert layers["fuel_model"].max() == 189
+
+
+# ---- on a landscape's grid
+
+PLACE = {"crs": "EPSG:32611", "transform": tuple(GRID)[:6]}
+ON_GRID = {**PLACE, "crs": formats.normalize_crs("EPSG:32611"), "shape": SHAPE}
+
+
+def write_geojson(path: Path, *geometries: dict, weights=None) -> Path:
+    """Features in longitude and latitude, from coordinates of the grid's system."""
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"weight": 1.0 if weights is None else weights[i]},
+            "geometry": rasterio.warp.transform_geom("EPSG:32611", "EPSG:4326", geometry),
+        }
+        for i, geometry in enumerate(geometries)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def point(row: float, col: float) -> dict:
+    x, y = GRID * (col, row)
+    return {"type": "Point", "coordinates": (x, y)}
+
+
+def square(row: int, col: int, rows: int, cols: int) -> dict:
+    corners = [(row, col), (row + rows, col), (row + rows, col + cols), (row, col + cols), (row, col)]
+    return {"type": "Polygon", "coordinates": [[GRID * (c, r) for r, c in corners]]}
+
+
+def test_several_bands_with_their_descriptions(tmp_path):
+    stack = np.arange(2 * 48, dtype=np.float32).reshape(2, *SHAPE)
+    stack[1, 0, 0] = np.nan
+    formats.write_raster(tmp_path / "a.tif", stack, **PLACE, description=["one", "two"])
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert file.descriptions == ("one", "two")
+        found = file.read(masked=True)
+    assert found.mask.sum() == 1
+    np.testing.assert_array_equal(found[0].data, stack[0])
+
+
+def test_points_and_polygons_of_another_system_come_onto_the_grid(tmp_path):
+    points = [point(0.5, 0.5), point(2.4, 3.6), point(2.6, 3.4), point(-3, 2)]
+    places = formats.read_places(write_geojson(tmp_path / "a.geojson", *points, weights=[1, 2, 3, 4]), **ON_GRID)
+    assert places.cells.tolist() == [[0, 0], [2, 3], [2, 3]]
+    assert places.columns["weight"].tolist() == [1, 2, 3]
+    assert places.outside == 1
+    assert places.covered is None
+    both = write_geojson(tmp_path / "b.geojson", square(1, 2, 3, 4), point(5.5, 7.5))
+    places = formats.read_places(both, **ON_GRID)
+    expected = np.zeros(SHAPE, bool)
+    expected[1:4, 2:6] = True
+    np.testing.assert_array_equal(places.covered, expected)
+    assert places.cells.tolist() == [[5, 7]]
+
+
+def test_places_that_are_none_are_refused(tmp_path):
+    x, y = GRID * (1, 1)
+    line = {"type": "LineString", "coordinates": [(x, y), (x + 30, y)]}
+    with pytest.raises(InputError, match=r"holds a LineString; give points or polygons"):
+        formats.read_places(write_geojson(tmp_path / "a.geojson", line), **ON_GRID)
+    with pytest.raises(InputError, match=r"none of its 1 points and polygons lies on the map"):
+        formats.read_places(write_geojson(tmp_path / "b.geojson", point(900, 1)), **ON_GRID)
+    with pytest.raises(InputError, match=r"no such file; give a GeoPackage"):
+        formats.read_places(tmp_path / "c.gpkg", **ON_GRID)
+    (tmp_path / "d.gpkg").write_text("no database")
+    with pytest.raises(InputError, match=r"d.gpkg: is no readable vector file"):
+        formats.read_places(tmp_path / "d.gpkg", **ON_GRID)
+
+
+def test_a_raster_on_another_grid_is_resampled_and_one_on_the_same_is_taken_to_the_bit(tmp_path):
+    values = np.random.default_rng(0).random(SHAPE, np.float32)
+    values[2, 2] = -9999
+    same = formats.read_aligned(write_bands(tmp_path / "a.tif", [values]), **ON_GRID, what="density")
+    assert np.isnan(same[2, 2])
+    np.testing.assert_array_equal(np.nan_to_num(same, nan=-9999), values)
+    # A larger raster of the same cells: the window, to the bit.
+    wide = np.random.default_rng(1).random((SHAPE[0] + 4, SHAPE[1] + 6), np.float32)
+    shifted = GRID @ Affine.translation(-3, -2)
+    window = formats.read_aligned(write_bands(tmp_path / "b.tif", [wide], transform=shifted), **ON_GRID, what="density")
+    np.testing.assert_array_equal(window, wide[2:-2, 3:-3])
+    # Cells three times as large that rise by one a meter to the east: bilinear gives the plane back.
+    coarse = GRID @ Affine.translation(-6, -6) @ Affine.scale(3)
+    rising = np.broadcast_to(np.arange(8, dtype=np.float32), (8, 8)).copy()
+    found = formats.read_aligned(write_bands(tmp_path / "c.tif", [rising], transform=coarse), **ON_GRID, what="density")
+    expected = (np.arange(SHAPE[1]) + 0.5 + 6) / 3 - 0.5
+    np.testing.assert_allclose(found, np.broadcast_to(expected, SHAPE), atol=1e-4)
+    far = GRID @ Affine.translation(5000, 0)
+    with pytest.raises(InputError, match=r"does not reach the landscape"):
+        formats.read_aligned(write_bands(tmp_path / "d.tif", [values], transform=far), **ON_GRID, what="density")
+    with pytest.raises(InputError, match=r"has 2 bands; give a raster of density with one"):
+        formats.read_aligned(write_bands(tmp_path / "e.tif", [values, values]), **ON_GRID, what="density")
+
+
+def test_wind_is_resampled_as_a_vector_across_north(tmp_path):
+    coarse = GRID @ Affine.translation(-6, -6) @ Affine.scale(3)
+    shape = (8, 8)
+    azimuth = np.where(np.indices(shape).sum(0) % 2 == 0, 350, 10).astype(np.float32)
+    speed = write_bands(tmp_path / "s.tif", [np.full(shape, 20, np.float32)], transform=coarse)
+    direction = write_bands(tmp_path / "d.tif", [azimuth], transform=coarse)
+    found, from_deg = formats.read_aligned_wind(speed, direction, **ON_GRID)
+    assert ((from_deg >= 350) | (from_deg <= 10)).all(), "the mean of 350 and 10 degrees is north, not south"
+    assert (found <= 20.001).all()
+    assert (found > 19).all()
+
+
+def test_wind_of_another_system_is_turned_by_the_angle_between_their_norths(tmp_path):
+    """From zone 12 to zone 11, half a zone off each: grid norths differ by what their meridians do."""
+    crs = formats.normalize_crs("EPSG:32612")
+    (x,), (y,) = rasterio.warp.transform("EPSG:32611", "EPSG:32612", [500_120], [4_999_910])
+    there = Affine(100, 0, x - 1000, 0, -100, y + 1000)
+    speed = write_bands(tmp_path / "s.tif", [np.full((20, 20), 20, np.float32)], crs=crs, transform=there)
+    direction = write_bands(tmp_path / "d.tif", [np.full((20, 20), 90, np.float32)], crs=crs, transform=there)
+    _, from_deg = formats.read_aligned_wind(speed, direction, **ON_GRID)
+    between = formats.true_north_deg(ON_GRID["crs"], tuple(GRID)[:6], SHAPE) - formats.true_north_deg(
+        crs, tuple(there)[:6], (20, 20)
+    )
+    assert abs(between) > 4
+    np.testing.assert_allclose(from_deg, 90 + between, atol=1e-3)
+
+
+def test_wind_that_cannot_be_is_refused_by_file_and_cell(tmp_path):
+    good = np.full(SHAPE, 20, np.float32)
+    speed = write_bands(tmp_path / "s.tif", [good])
+    for name, values, says in (
+        (
+            "a",
+            np.where(np.indices(SHAPE)[0] == 3, 361, good),
+            r"a.tif: wind is 361 at row 3, column 0 \(8 cells out of",
+        ),
+        ("b", np.where(np.indices(SHAPE)[1] == 2, -9999, good), r"no wind on 6 of the landscape's cells, first row 0,"),
+    ):
+        bad = write_bands(tmp_path / f"{name}.tif", [values.astype(np.float32)])
+        with pytest.raises(InputError, match=says):
+            formats.read_aligned_wind(speed, bad, **ON_GRID)
+    with pytest.raises(InputError, match=r"s.tif: wind is -1 at row 0"):
+        formats.read_aligned_wind(write_bands(tmp_path / "s.tif", [good - 21]), speed, **ON_GRID)
+    other = write_bands(tmp_path / "o.tif", [good], transform=GRID @ Affine.translation(1, 0))
+    with pytest.raises(InputError, match=r"lie on different grids"):
+        formats.read_aligned_wind(write_bands(tmp_path / "s.tif", [good]), other, **ON_GRID)
+
+
+def test_perimeters_enclose_what_burned_holes_and_islands_too(tmp_path):
+    burned = np.zeros((2, *SHAPE), bool)
+    burned[0, 1:5, 1:6] = True
+    burned[0, 2:4, 3] = False  # a hole
+    burned[1, 0, 0] = burned[1, 1, 1] = True  # they touch at a corner alone
+    formats.write_perimeters(tmp_path / "a.gpkg", burned, {"fire": np.array([4, 7])}, **PLACE)
+    meta, _, geometry, values = read_vector(tmp_path / "a.gpkg")
+    assert meta["fields"].tolist() == ["fire"]
+    assert values[0].tolist() == [4, 7]
+    shapes = shapely.from_wkb(geometry)
+    assert [shape.area for shape in shapes] == [18 * 900, 2 * 900]
+    assert all(shape.is_valid for shape in shapes)
+    assert len(shapely.get_parts(shapes[1])) == 2
+    assert shapes[0].bounds == (500_030, 4_999_850, 500_180, 4_999_970)
+
+
+@pytest.mark.parametrize("series", [False, True])
+def test_a_set_of_fires_is_read_as_it_was_written(series, tmp_path):
+    index = np.array([[0, 3], [2, 2], [1, 0]], np.int32)
+    fires = formats.FireSet(
+        np.array([[0, 0], [5, 7], [2, 3]]),
+        index if series else index[:, 0],
+        np.array([30, 60.5, np.inf], np.float32),
+        np.array([1, 0.1, 3]),
+        np.array([0, 5, 2]),
+        "heldout:7",
+        15.0,
+        "0123456789abcdef",
+    )
+    formats.write_fire_set(tmp_path / "a.gpkg", fires, {"burned_ha": np.ones(3)}, **PLACE)
+    again = formats.read_fire_set(tmp_path / "a.gpkg", **PLACE)
+    for one, other in zip(fires, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # On the same map cut two rows lower and three columns to the right.
+    moved = formats.read_fire_set(
+        tmp_path / "a.gpkg", crs="EPSG:32611", transform=tuple(GRID @ Affine.translation(3, 2))[:6]
+    )
+    assert moved.row_col.tolist() == [[-1, -1], [3, 4], [0, 0]]
+    formats.write_breaks(tmp_path / "b.gpkg", np.zeros((1, 2), int), **PLACE)
+    with pytest.raises(InputError, match=r"is no set of fires saved by fuelbreak"):
+        formats.read_fire_set(tmp_path / "b.gpkg", **PLACE)

@@ -9,7 +9,8 @@ from fuelbreak import Simulate
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.parallel import available_cores
-from fuelbreak.scenarios import Fires, Weather, fire_season
+from fuelbreak.scenarios import Fires, Season, Weather, fire_season
+from fuelbreak.simulate import compare_sizes
 from fuelbreak.spread import SpreadResult, spread
 
 
@@ -80,3 +81,34 @@ def test_one_weather_and_the_duration_are_those_given():
         Simulate(land).run_many_simulations(0)
     with pytest.raises(InputError, match="above 0"):
         Simulate(land).run_many_simulations(1, max_duration=0)
+
+
+def test_past_sizes_find_the_duration_that_made_them() -> None:
+    """Sizes of fires that burned for 100 minutes, other fires: the duration is found again."""
+    land = Landscape.from_arrays(np.random.default_rng(1).choice([101, 102, 122], (150, 150)))
+    past = spread(land, Fires.draw(land, 150, 9, weather=fire_season(), duration_min=100)).burned_area_ha
+    said: list[str] = []
+    fit = compare_sizes(land, fire_season(), past, n=200, seed=1, say=lambda stage, done, message: said.append(message))
+    assert 75 <= fit.best_duration_min <= 135
+    assert fit.distance[fit.best] < 0.15
+    assert fit.simulated_ha.shape == (len(fit.durations_min), 200)
+    assert (np.diff(fit.durations_min) > 0).all()
+    assert (np.diff(np.median(fit.simulated_ha, axis=1)) >= 0).all()
+    assert f"use --duration {fit.best_duration_min:g}" in fit.verdict()
+    assert len(said) == len(fit.durations_min) + 1
+
+
+def test_sizes_that_one_duration_cannot_make_are_called_rough() -> None:
+    land = Landscape.from_arrays(np.full((40, 40), 102))
+    fit = compare_sizes(land, Weather(), [0.01] * 20 + [5000.0] * 20, n=50)
+    assert fit.past_ha.min() == land.hectares_per_cell, "no simulated fire is smaller than a cell"
+    assert "take the fit as rough" in fit.verdict()
+    with pytest.raises(InputError, match="list of sizes in hectares"):
+        compare_sizes(land, Weather(), [])
+
+
+def test_durations_beyond_a_burn_period_are_not_tried() -> None:
+    land = Landscape.from_arrays(np.full((40, 40), 102))
+    season = Season((Weather(), Weather(wind_speed_kmh=5)), np.array([[0, 1, 0], [1, 1, 0]], np.int32), 60.0)
+    fit = compare_sizes(land, season, [1.0, 10.0], n=20)
+    assert fit.durations_min.max() <= 180

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import psutil
-import pyogrio
+import pyogrio.raw
 import pytest
 import rasterio
 from rasterio.transform import Affine
+from test_streams import wxs
 
 from fuelbreak import Fires, Landscape, __version__, parallel
 from fuelbreak.cli import DEMO_LARGEST_BUFFER, main
@@ -626,3 +627,138 @@ def test_a_plan_that_lies_elsewhere_is_not_judged(tif, tmp_path, capsys):
     line = refused(capsys, "evaluate", tif, elsewhere, "--buffer", "0")
     assert "EPSG:32612" in line
     assert "EPSG:32611" in line
+
+
+# ---- weather, ignitions, outputs
+
+
+def test_what_simulate_hands_over_can_be_burned_again(tif, tmp_path, capsys):
+    out = tmp_path / "o"
+    options = ("-n", "60", "--duration", "40", "--buffer", "0", "--json")
+    code, first, err = run(
+        capsys, "simulate", tif, *options, "--out", out, "--perimeters", "3", "--arrival-times", "2"
+    )  # fmt: skip
+    assert code == 0, err
+    assert {path.name for path in out.iterdir()} == {
+        "burn_probability.tif", "flame_lengths.tif", "fires.gpkg", "perimeters.gpkg", "arrival_min_0.tif",
+        "arrival_min_1.tif",
+    }  # fmt: skip
+    with rasterio.open(out / "flame_lengths.tif") as file:
+        assert file.count == 8
+        assert "denominator is the fires that burn the cell" in file.tags()["meaning"]
+        assert file.tags()["duration_min"] == "40.0"
+        flames = file.read(masked=True)
+    with rasterio.open(out / "burn_probability.tif") as file:
+        probability = file.read(1)
+    np.testing.assert_array_equal(flames[0].data, probability)
+    burns = probability > 0
+    np.testing.assert_allclose(flames[2:].sum(axis=0)[burns], 1, atol=1e-5)
+    assert flames[1].mask[~burns].all()
+    meta, _, _, columns = pyogrio.raw.read(out / "perimeters.gpkg")
+    fire = dict(zip(meta["fields"], columns, strict=True))
+    assert fire["fire"].tolist() == [0, 1, 2]
+    with rasterio.open(out / "arrival_min_1.tif") as file:
+        arrival = file.read(1, masked=True)
+    assert arrival.count() * 0.09 == pytest.approx(fire["burned_ha"][1])
+    assert arrival.max() <= 40
+    code, again, err = run(capsys, "simulate", tif, "--buffer", "0", "--fire-set", out / "fires.gpkg", "--json")
+    assert code == 0, err
+    timing = {"seconds", "fires_per_second"}
+    one, other = ({k: v for k, v in json.loads(text).items() if k not in timing} for text in (first, again))
+    assert one == other
+    refused(
+        capsys,
+        "in other weathers",
+        "simulate",
+        tif,
+        "--buffer",
+        "0",
+        "--wind-speed",
+        "9",
+        "--fire-set",
+        out / "fires.gpkg",
+    )
+
+
+def test_us_units_go_in_and_come_out(tif, tmp_path, capsys):
+    options = ("simulate", tif, "-n", "40", "--duration", "30", "--json")
+    metric = json.loads(run(capsys, *options, "--wind-speed", str(10 * 1.609344 * 1.15))[1])
+    code, text, err = run(capsys, *options, "--wind-speed", "10", "--units", "us", "--out", tmp_path / "o")
+    assert code == 0, err
+    us = json.loads(text)
+    assert us["mean_area_acres"] == pytest.approx(metric["mean_area_ha"] / 0.40468564224)
+    with rasterio.open(tmp_path / "o" / "flame_lengths.tif") as file:
+        assert file.descriptions[1] == "mean flame length where the cell burns, ft"
+    _, text, _ = run(capsys, "landscape", "info", tif, "--units", "us", "--json")
+    assert json.loads(text)["elevation_ft"][0] == pytest.approx(1000 / 0.3048)
+    for command in ("demo", "plan", "evaluate", "simulate", "train"):
+        assert "--units" in run(capsys, command, "--help")[1]
+
+
+def test_a_plan_in_a_recorded_season_is_judged_in_that_season_again(tif, tmp_path, capsys):
+    record = wxs(tmp_path / "day.wxs")
+    (tmp_path / "a.fms").write_text("0 5 6 7 60 90\n102 5 7 9 45 80\n")
+    (tmp_path / "a.fmd").write_text("METRIC\n41 OWN 1 0 0 0 0 static 60 50 50 30 25 18600 18600 Own litter\n")
+    density = np.zeros((1, *SHAPE), np.int16)
+    density[0, 5:15] = 1
+    options = (
+        "--weather", record, "--pick", "percentile", "--percentile", "90", "--burn-period", "9,18",
+        "--moisture", tmp_path / "a.fms", "--custom-fuels", tmp_path / "a.fmd", "--crown-method", "finney",
+        "--no-wind-limit", "--ignitions", write_tif(tmp_path / "density.tif", density), "--units", "us",
+    )  # fmt: skip
+    out = tmp_path / "plan"
+    code, _, err = run(capsys, "plan", tif, *options, "--budget", "4", *QUICK, "--out", out, "--json")
+    assert code == 0, err
+    assert "day.wxs: 90th percentile of" in err
+    code, text, err = run(capsys, "evaluate", tif, out / "plan.tif", "--heldout", "40", "--json")
+    assert code == 0, err
+    with (out / "scores.csv").open() as file:
+        judged = {row["plan"]: row for row in csv.DictReader(file)}
+    again = {row["plan"]: row for row in json.loads(text)["scores"]}
+    assert again["plan/plan"]["loss_avoided"] == pytest.approx(
+        float(judged["sequential_dpv"]["loss_avoided"]), rel=1e-5
+    )
+    assert f"weather_stream {record}" in err
+    assert "wind_limit False" in err
+
+
+def test_wind_rasters_and_past_sizes(tif, tmp_path, capsys):
+    for name, value in (("speed", 15), ("direction", 200)):
+        write_tif(tmp_path / f"{name}.tif", np.full((1, *SHAPE), value, np.int16))
+    (tmp_path / "past.csv").write_text("acres\n" + "\n".join(str(size) for size in range(1, 40)) + "\n")
+    code, text, err = run(
+        capsys, "simulate", tif, "-n", "40", "--duration", "30",
+        "--wind-raster", f"{tmp_path / 'speed.tif'},{tmp_path / 'direction.tif'}",
+        "--compare-sizes", tmp_path / "past.csv", "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "fit the 39 past fires best" in text
+    assert_is_a_picture(tmp_path / "o" / "sizes.png")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--units", "furlongs"), "--units: 'furlongs' is unknown; use metric or us"),
+        (("--wind-from", "361"), "wind_from_deg is 361; give 0 to 360 degrees from north"),
+        (("--foliar", "301"), "foliar_pct is 301 %; give 1 to 300 percent"),
+        (("--weather", "none.wxs"), "none.wxs: cannot be read"),
+        (("--pick", "hours"), "--pick: it says what to take from a record; give one with --weather FILE"),
+        (("--weather", "WXS", "--wind-speed", "9"), "--wind-speed: the weather record say"),
+        (("--weather", "WXS", "--wind-raster", "a,b"), "both say what wind there is; give one of them"),
+        (("--wind-raster", "one.tif"), "give two files for each weather"),
+        (("--weather", "WXS", "--pick", "days"), "--pick: 'days': Input should be 'hours', 'percentile' or"),
+        (("--weather", "WXS", "--burn-period", "9-18"), "--burn-period: "),
+        (("--crown-method", "canadian"), "--crown-method: 'canadian': Input should be 'scott_reinhardt'"),
+        (("--ignitions", "none.gpkg"), "none.gpkg: no such file; give a GeoPackage"),
+        (("--custom-fuels", "none.fmd"), "none.fmd: cannot be read"),
+        (("--perimeters", "3"), "--perimeters, --arrival-times: they need a folder to be written to; give --out"),
+        (("--compare-sizes", "none.csv"), "none.csv: cannot be read"),
+        (("--fire-set", "none.gpkg"), "none.gpkg: no such file"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_one_line(tif, tmp_path, capsys, options, says):
+    record = str(wxs(tmp_path / "day.wxs"))
+    given = [record if option == "WXS" else option for option in options]
+    assert says in refused(capsys, "simulate", tif, "-n", "5", *given)
+    assert {path.name for path in tmp_path.iterdir()} == {"day.wxs"}

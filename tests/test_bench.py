@@ -193,3 +193,29 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_runs(tmp_p
     code, out, err = run(capsys, "bench", "spread", "--quick", "--workers", "0")
     assert (code, out) == (2, "")
     assert "workers: 0" in err
+
+
+def test_the_benchmark_of_fire_behavior_tells_every_figure(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "MILLION", 60)
+    to = tmp_path / "speed.json"
+    code, out, err = run(capsys, "bench", "behavior", "--repeats", "2", "--json", to)
+    assert code == 0, err
+    facts = json.loads(to.read_text())
+    assert set(facts) == {"machine", "rows"}
+    assert len(facts["rows"]) == 6
+    for row in facts["rows"]:
+        assert set(row) == set(bench.Row.__annotations__)
+        assert (row["grid"], row["repeats"], row["unit"]) == ("60 x 60", 2, "ms")
+        assert 0 < row["figure"] < math.inf
+        assert row["bar"] == (None if "differs" in row["detail"] or "shade" in row["detail"] else 60)
+        assert row["met"] == (None if row["bar"] is None else row["figure"] <= 60)
+        assert row["detail"] in out
+    assert "crown fire on" in out
+
+
+def test_a_landscape_of_ones_own_is_repeated_to_the_size_that_is_measured():
+    small = bench.mixed_landscape(7, 0)
+    large = bench._tiled(small, 17)
+    assert large.shape == (17, 17)
+    np.testing.assert_array_equal(large.fuel_model[7:14, 7:14], small.fuel_model)
+    np.testing.assert_array_equal(large.slope_deg[:7, 14:], small.slope_deg[:, :3])

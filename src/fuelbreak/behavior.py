@@ -204,6 +204,7 @@ class _Air(NamedTuple):
 
     wind: F4  # at 20 ft, ft/min
     crown_factor: F4  # the wind factor of Rothermel's (1991) crown fuel
+    cruz: F4  # what wind does to the rate of Cruz et al. (2005)
     east: F4  # unit vector to where it comes from
     north: F4
 
@@ -212,7 +213,7 @@ def _air(speed_kmh: F4, from_deg: F4) -> _Air:
     radians = from_deg * _RADIANS
     wind = speed_kmh * _f(FT_MIN_PER_KMH / WIND_10M_OVER_20FT)
     crown_factor = _CROWN_WIND_COEFFICIENT * (_f(CROWN_WIND_ADJUSTMENT) * wind) ** _CROWN_WIND_EXPONENT
-    return _Air(wind, crown_factor, np.sin(radians), np.cos(radians))
+    return _Air(wind, crown_factor, speed_kmh ** _f(0.9), np.sin(radians), np.cos(radians))
 
 
 def _moisture_classes(sky: Sky, cells: _Cells) -> U1:
@@ -237,7 +238,7 @@ _COLUMNS = 13
     WIND_EXPONENT,
     FACTOR_LIMIT,
     OPEN_ADJUSTMENT,
-    DEAD_1H_PCT,
+    CRUZ_RATE,
     CROWN_BASE_RATE,
     CROWN_SLOPE_LIMIT,
     CROWN_FACTOR_LIMIT,
@@ -278,7 +279,7 @@ def _fuel_table(models: Sequence[FuelModel], weather: Weather, wind_limit: bool)
     table = np.zeros((classes, len(models) + 1, _COLUMNS))
     columns = (
         *(getattr(bed, each.name) for each in fields(_Bed)),
-        percents[:, 0],
+        11.02 * np.exp(-0.17 * percents[:, 0]) * FT_PER_M,  # Cruz et al. 2005, in air and canopy of 1 each
         crown.base_rate_ft_min,
         crown.slope_factor_limit,
         crown.combined_factor_limit,
@@ -619,8 +620,7 @@ class _Crowns(NamedTuple):
     """Crown fire on the way to its maps, of the cells `which` of a block."""
 
     which: npt.NDArray[np.uint32]
-    cruz: F4  # rate of an active crown fire by Cruz et al. 2005 over what the wind does
-    cruz_wind: F4
+    cruz: F4  # rate of an active crown fire by Cruz et al. 2005 over what wind does to it
     active_rate: F4
     critical_rate: F4  # of spread, from which crowns carry fire by themselves
     igniting_rate: F4  # of the surface fire, from which crowns ignite
@@ -641,14 +641,9 @@ def _burn_crowns(
     found: _Found,
 ) -> None:
     """Put crown fire in the place of surface fire in some cells of a block."""
-    nothing = np.empty(0, np.float32)
-    crowns = _Crowns(which, nothing, nothing, *(np.empty(len(which), np.float32) for _ in range(7)))
+    crowns = _Crowns(which, *(np.empty(len(which), np.float32) for _ in range(8)))
     if run.cruz:
-        # Cruz et al. 2005
-        cruz = _f(11.02) * cells.canopy_bulk_density_kg_m3[which] ** _f(0.19)
-        cruz *= np.exp(_f(-0.17) * table[surface.row[which], DEAD_1H_PCT]) * _FT_PER_M
-        speed_kmh = air.wind[which] * _f(WIND_10M_OVER_20FT / FT_MIN_PER_KMH)
-        crowns = crowns._replace(cruz=cruz, cruz_wind=speed_kmh ** _f(0.9))
+        np.power(cells.canopy_bulk_density_kg_m3[which], _f(0.19), out=crowns.cruz)
     _spread_crowns(table, cells, run, hill, air, surface, crowns)
     if run.crown_method == FINNEY:
         np.power(_f(0.1), crowns.crowning, out=crowns.crowning)
@@ -660,7 +655,7 @@ def _burn_crowns(
         np.power(crowns.crowning, crowns.exponent, out=crowns.crowning)
     _map_crowns(table, cells, run, hill, air, surface, crowns, found)
     np.power(crowns.intensity, _f(CROWN_FLAME_EXPONENT), out=crowns.intensity)
-    found.flame_length_m[which] = crowns.intensity * _f(0.2 * 0.3048)  # Thomas 1963 in Rothermel 1991
+    _map_crown_flames(crowns, found)
 
 
 @_compiled
@@ -689,7 +684,8 @@ def _spread_crowns(
         critical_rate = _f(3) / cells.canopy_bulk_density_kg_m3[i] * _FT_PER_M  # ft/min; Van Wagner 1977
         if run.cruz:
             # It knows wind but no slope, so it is used where it exceeds the surface fire's.
-            active_rate = max(crowns.cruz[j] * crowns.cruz_wind[j], surface.rate[i])
+            crowns.cruz[j] *= table[row, CRUZ_RATE]
+            active_rate = max(crowns.cruz[j] * air.cruz[i], surface.rate[i])
         else:
             slope_factor = _f(0)
             if run.crown_method == FINNEY:
@@ -761,3 +757,10 @@ def _map_crowns(
             # Rothermel 1991 eq. 10
             longer = _f(1) + _f(0.125 / FT_MIN_PER_MPH) * air.wind[i]
             found.length_to_width[i] = min(longer, _f(MAX_LENGTH_TO_WIDTH))
+
+
+@_compiled
+def _map_crown_flames(crowns: _Crowns, found: _Found) -> None:
+    """Flame length from intensity to its exponent; Thomas 1963 in Rothermel 1991."""
+    for j in range(len(crowns.which)):
+        found.flame_length_m[crowns.which[j]] = crowns.intensity[j] * _f(0.2 * 0.3048)

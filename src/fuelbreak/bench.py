@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from fuelbreak import _kernels, parallel
 from fuelbreak._kernels import PAD, Burning, Masks, Scratch, World
+from fuelbreak.behavior import SURFACE_FIRE, fire_behavior
 from fuelbreak.env import FireEnv, VectorizedFireEnv
-from fuelbreak.landscape import Landscape
-from fuelbreak.scenarios import Fires, fire_season
+from fuelbreak.fuels import FUEL_MODELS
+from fuelbreak.landscape import LAYERS, Landscape
+from fuelbreak.scenarios import Fires, Sky, Weather, WindGrid, fire_season
 from fuelbreak.simulate import Simulate
 from fuelbreak.spread import Ensemble, Fields, build_world, spread, warm_up
 from fuelbreak.train import Say, TrainConfig
@@ -685,12 +687,79 @@ def spread_speed(effort: Effort, say: Say) -> dict[str, Any]:
     return {"machine": machine_facts(), "workers": workers, "bar_scale": scale, "rows": rows}
 
 
+# ---- speed of fire behavior: `fuelbreak bench behavior`
+
+MILLION = 1000  # cells a side
+ONE_WEATHER_BAR_MS = 60.0
+
+
+def mixed_landscape(size: int, seed: int) -> Landscape:
+    """Every fuel model, rock among them, on random terrain under random canopies: the hardest to guess for a core."""
+    rng = np.random.default_rng(seed)
+    shape = size, size
+    height = rng.choice([0, 8, 15, 25], shape)
+    return Landscape.from_arrays(
+        rng.choice([*FUEL_MODELS, 99], shape),
+        elevation_m=rng.uniform(0, 2000, shape),
+        slope_deg=rng.uniform(0, 40, shape),
+        aspect_deg=rng.uniform(0, 360, shape),
+        canopy_cover_pct=rng.choice([0, 30, 60, 90], shape),
+        canopy_height_m=height,
+        canopy_base_height_m=height * 0.2,
+        canopy_bulk_density_kg_m3=np.where(height > 0, 0.1, 0),
+    )
+
+
+def _tiled(landscape: Landscape, size: int) -> Landscape:
+    """A landscape repeated until it fills size x size cells."""
+    layers = {name: getattr(landscape, name) for name in LAYERS if name not in ("value", "area_of_interest")}
+    times = [-(-size // side) for side in landscape.shape]
+    tiled: dict[str, Any] = {name: np.tile(layer, times)[:size, :size] for name, layer in layers.items()}
+    return Landscape.from_arrays(**tiled, custom_fuels=landscape.custom_fuels)
+
+
+def behavior_speed(landscape: Landscape | None, repeats: int, say: Say) -> dict[str, Any]:
+    """CPU time of one core for one weather on 1,000,000 cells: `machine` and `rows` of `Row`.
+
+    Parameters
+    ----------
+    landscape : repeated to 1,000,000 cells; None: `mixed_landscape`
+    """
+    size = MILLION
+    land = mixed_landscape(size, 0) if landscape is None else _tiled(landscape, size)
+    rng = np.random.default_rng(1)
+    speed, azimuth = (rng.uniform(*ends, land.shape).astype(np.float32) for ends in ((5, 40), (0, 360)))
+    grid = WindGrid(speed, azimuth)
+    cases = {
+        "the design weather": Weather(),
+        "crown method finney": Weather(crown_method="finney"),
+        "crown rate cruz": Weather(crown_rate="cruz"),
+        "a gale, 60 km/h": Weather(wind_speed_kmh=60, dead_1h_pct=3),
+        "wind that differs from cell to cell": Weather(wind=grid),
+        "moisture by slope, aspect and shade": Weather(sky=Sky(7, 15)),
+    }
+    rows = []
+    for i, (detail, weather) in enumerate(cases.items()):
+        say("measure", i / len(cases), detail)
+        found = fire_behavior(land, weather)
+        crowns = float((found.fire_type > SURFACE_FIRE).mean())
+        samples = [_cpu_ns(partial(fire_behavior, land, weather)) / 1e6 for _ in range(repeats)]
+        told = f"{detail}; crown fire on {crowns:.0%}"
+        # The bar is for a weather that is the same everywhere.
+        bar = ONE_WEATHER_BAR_MS if weather.wind is None and weather.sky is None else None
+        rows.append(_figure("fire behavior, one weather", samples, "ms", grid=size, detail=told, bar=bar))
+    say("measure", 1.0, "")
+    return {"machine": machine_facts(), "rows": rows}
+
+
 def speed_lines(facts: dict[str, Any]) -> list[str]:
-    """The table of `spread_speed`, a row per figure."""
+    """The table of `spread_speed` or `behavior_speed`, a row per figure."""
     versions = ", ".join(f"{name} {facts['machine'][name]}" for name in ("python", "numba", "numpy", "scipy"))
+    scaled = ""
+    if "bar_scale" in facts:
+        scaled = f"; bars in ns times {facts['bar_scale']:.2f}, scipy's speed here over the speed where they were set"
     lines = [
-        f"{facts['machine']['cores_usable']} cores, {versions}; medians of CPU time unless it says wall time; bars in "
-        f"ns times {facts['bar_scale']:.2f}, scipy's speed here over the speed where they were set",
+        f"{facts['machine']['cores_usable']} cores, {versions}; medians of CPU time unless it says wall time{scaled}",
         f"{'figure':<31}{'neighbors':>10}  {'cells':<13}{'value':>10} {'unit':<6}{'bar':>17} {'met':<4} detail",
     ]
     for row in facts["rows"]:

@@ -68,6 +68,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")
 FireSet = Annotated[
     Path | None, typer.Option("--fire-set", help="fires.gpkg of an earlier simulation: those very fires, again")
 ]
+SpeedFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="file for all figures; none is written without")
+]
 DURATION_TAG = "duration_min"
 
 
@@ -813,18 +816,41 @@ def bench_spread(
         bool, typer.Option("--quick", help="a few seconds: rough figures, and no cold compilation")
     ] = False,
     workers: WorkersOption = None,
-    to: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="file for all figures; none is written without")
-    ] = None,
+    to: SpeedFile = None,
 ) -> None:
     """Measure the kernels of fire spread on this machine, against scipy's shortest paths and against set bars."""
     parallel.use_at_most(workers)
+    _check_speed_file(to)
+    with _progress() as say:
+        facts = bench.spread_speed(bench.QUICK if quick else bench.FULL, say)
+    _speed(facts, to)
+
+
+@bench_app.command("behavior")
+def bench_behavior(
+    landscape: Annotated[
+        str | None, typer.Option(help="raster to repeat to 1,000,000 cells", show_default="random, all fuel models")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="runs of which the median is taken")] = 9,
+    to: SpeedFile = None,
+) -> None:
+    """Measure fire behavior: CPU time of one core for one weather on 1,000,000 cells, against a set bar."""
+    _check_speed_file(to)
+    land = None if landscape is None else Landscape.open(landscape)
+    with _progress() as say:
+        facts = bench.behavior_speed(land, repeats, say)
+    _speed(facts, to)
+
+
+def _check_speed_file(to: Path | None) -> None:
     if to is not None:
         if to.is_dir():
             raise InputError(f"--json: {to} is a folder; name a file in it")
         check_output_folder(to.parent)
-    with _progress() as say:
-        facts = bench.spread_speed(bench.QUICK if quick else bench.FULL, say)
+
+
+def _speed(facts: dict[str, Any], to: Path | None) -> None:
+    """Print figures of speed as a table, and write them to a file."""
     if to is not None:
         with atomic_path(to) as temporary:
             temporary.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -145,8 +145,8 @@ def compare_sizes(
 ) -> SizeFit:
     """Burn the same fires for half an hour to two days and say which duration gives the sizes of past fires.
 
-    Past fires smaller than a cell count as one cell, the smallest a simulated fire can be. After `HOURS_TRIED`, durations
-    on both sides of the best are tried, halfway to its neighbors, `ROUNDS` times.
+    Past fires smaller than a cell count as one cell, the smallest a simulated fire can be. After `HOURS_TRIED`,
+    durations on both sides of the best are tried, halfway to its neighbors, `ROUNDS` times.
 
     Parameters
     ----------

@@ -480,7 +480,8 @@ def read_fmd(path: str | Path) -> tuple[FuelModel, ...]:
 
     Raises
     ------
-    InputError : with file and line: no line of units, a number that is a standard model's or nonburnable, numbers that cannot be
+    InputError : with file and line: no line of units, a number that is a standard model's or nonburnable, numbers that
+        cannot be
     """
     lines = _lines(path, "a file of custom fuel models (.fmd)")
     metric: bool | None = None

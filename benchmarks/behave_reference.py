@@ -25,8 +25,9 @@ MODELS = [
     *(f"TL{i}" for i in range(1, 10)),
     *(f"SB{i}" for i in range(1, 5)),
 ]
-# dead 1-h, 10-h, 100-h, live herbaceous, live woody, percent: grass cured, half cured and green
-MOISTURES = [(3, 4, 5, 30, 60), (6, 7, 8, 60, 90), (10, 11, 12, 120, 150)]
+# dead 1-h, 10-h, 100-h, live herbaceous, live woody, percent: grass cured, half cured and green; and dead fuel so moist
+# that in many models live fuel alone burns, or nothing
+MOISTURES = [(3, 4, 5, 30, 60), (6, 7, 8, 60, 90), (10, 11, 12, 120, 150), (22, 24, 26, 50, 14)]
 # 20-ft wind mph, wind from deg, slope deg, aspect deg, canopy cover fraction, canopy height ft, crown ratio
 SITUATIONS = [
     (0, 0, 0, 0, 0, 0, 0),

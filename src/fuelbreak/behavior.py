@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
@@ -147,10 +148,11 @@ def fire_behavior(
             f"weather: its wind grid has {theirs[0]} x {theirs[1]} cells, the landscape {shape[0]} x {shape[1]}; "
             "make it on this landscape's grid"
         )
-    models = (*FUEL_MODELS.values(), *landscape.custom_fuels)
-    table, row_of_code = _fuel_table(models, weather, limit), _row_of_code(models)
+    moistures = tuple(getattr(weather, name) for name in MOISTURES[:5])
+    table = _fuel_table(landscape.custom_fuels, moistures, weather.by_fuel, weather.sky is not None, limit)
+    row_of_code = _row_of_code(landscape.custom_fuels)
     run = _Run(
-        np.int32(len(models) + 1),
+        np.int32(len(FUEL_MODELS) + len(landscape.custom_fuels) + 1),
         np.float32(max(weather.foliar_pct, MIN_FOLIAR_PCT)),
         np.int64(_METHODS.index(method)),
         np.float32(CROWN_HEAT_BTU_LB[method]),
@@ -262,15 +264,23 @@ class _Bed:
     open_wind_adjustment: FloatArray
 
 
-def _fuel_table(models: Sequence[FuelModel], weather: Weather, wind_limit: bool) -> F4:
+@lru_cache(maxsize=64)  # asked for again in each window of a large landscape
+def _fuel_table(
+    custom_fuels: tuple[FuelModel, ...],
+    moistures_pct: tuple[float, ...],
+    by_fuel: tuple[tuple[float, ...], ...],
+    sky: bool,
+    wind_limit: bool,
+) -> F4:
     """The table that the loop over cells reads, ((M + 1) C, columns) float32: M models in C classes of moisture.
 
     Row c (M + 1) + m is model m with 1-h fuel c points moister; row c (M + 1) + M is what does not burn: rate 0.
     """
-    own = {row[0]: row[1:] for row in weather.by_fuel}
-    usual = own.get(0, tuple(getattr(weather, name) for name in MOISTURES[:5]))
+    models = (*FUEL_MODELS.values(), *custom_fuels)
+    own = {int(row[0]): row[1:] for row in by_fuel}
+    usual = own.get(0, moistures_pct)
     given = np.array([own.get(model.code, usual) for model in models], np.float64)
-    classes = 1 if weather.sky is None else LARGEST_CORRECTION_PCT + 1
+    classes = LARGEST_CORRECTION_PCT + 1 if sky else 1
     percents = np.tile(given, (classes, 1))
     percents[:, 0] += np.repeat(np.arange(classes), len(models))
     moistures = percents[:, [0, 1, 2, 0, 3, 4]] / 100  # cured grass is as moist as 1-h fuel
@@ -489,8 +499,10 @@ class _Surface(NamedTuple):
     intensity: F4
 
 
-def _row_of_code(models: Sequence[FuelModel]) -> npt.NDArray[np.int32]:
+@lru_cache(maxsize=4)
+def _row_of_code(custom_fuels: tuple[FuelModel, ...]) -> npt.NDArray[np.int32]:
     """Place of each fuel model code in a class of the table; a landscape has refused what is unknown."""
+    models = (*FUEL_MODELS.values(), *custom_fuels)
     row_of_code = np.full(1 << 16, len(models), dtype=np.int32)
     row_of_code[[model.code for model in models]] = np.arange(len(models))
     return row_of_code

@@ -593,7 +593,7 @@ def simulate(
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         fields = Fields(land, fires.weather, stencil=stencil)
-        warm_up_whole_fires(stencil)
+        warm_up_whole_fires(stencil, flame_lengths=out is not None)
         say("burn", 0.0, f"{len(fires)} fires on {parallel.available_cores()} threads")
         began = time.perf_counter()
         result = spread(land, fires, fields=fields, flame_lengths=out is not None)

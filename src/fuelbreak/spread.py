@@ -993,10 +993,11 @@ def warm_up(stencil: int = 32) -> None:
     ensemble.gains()
 
 
-def warm_up_whole_fires(stencil: int = 32) -> None:
+def warm_up_whole_fires(stencil: int = 32, *, flame_lengths: bool = False) -> None:
     """The same for `spread` alone."""
     landscape = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
-    spread(landscape, Fires(ignitions=[(0, 0)], weather=Weather(), duration_min=30.0), stencil=stencil, workers=1)
+    fires = Fires(ignitions=[(0, 0)], weather=Weather(), duration_min=30.0)
+    spread(landscape, fires, stencil=stencil, workers=1, flame_lengths=flame_lengths)
 
 
 class Gains(NamedTuple):

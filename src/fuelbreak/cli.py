@@ -638,8 +638,10 @@ def simulate(
     if past is not None:
         for note in (*past.notes, fit.verdict(unit, per_ha)):
             print(note)
-    if out is not None or past is not None:
+    if out is not None:
         print(f"maps and fires: {folder}")
+    elif past is not None:
+        print(f"sizes: {folder / 'sizes.png'}")
 
 
 @app.command()

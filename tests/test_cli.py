@@ -749,6 +749,8 @@ def test_wind_rasters_and_past_sizes(tif, tmp_path, capsys):
         (("--wind-raster", "one.tif"), "give two files for each weather"),
         (("--weather", "WXS", "--pick", "days"), "--pick: 'days': Input should be 'hours', 'percentile' or"),
         (("--weather", "WXS", "--burn-period", "9-18"), "--burn-period: "),
+        (("--weather", "WXS", "--percentile", "90"), "--percentile: it is for --pick percentile; add that"),
+        (("--units", "us", "--wind-speed", "120"), "--wind-speed: 120 mph; give 0 to 108 mph (at 20 ft)"),
         (("--crown-method", "canadian"), "--crown-method: 'canadian': Input should be 'scott_reinhardt'"),
         (("--ignitions", "none.gpkg"), "none.gpkg: no such file; give a GeoPackage"),
         (("--custom-fuels", "none.fmd"), "none.fmd: cannot be read"),

@@ -39,6 +39,15 @@ def test_fires_on_a_real_landscape_last_eight_hours_those_of_the_demo_one() -> N
     assert problem(landscape="some.tif", fire_simulation_max_duration=90).fire_simulation_max_duration == 90
 
 
+def test_fires_that_live_through_a_burn_period_last_no_longer_than_that() -> None:
+    asked = {"landscape": "some.tif", "weather_stream": "a.wxs", "weather_pick": "burn_periods"}
+    assert problem(**asked).fire_simulation_max_duration == 480
+    assert problem(**asked, burn_period="10,13").fire_simulation_max_duration == 180
+    assert problem(**asked, burn_period=(6, 22)).fire_simulation_max_duration == 480
+    with pytest.raises(InputError, match="burn_period"):
+        problem(**asked, burn_period="ten,one")
+
+
 def test_the_season_is_sixteen_weathers_about_the_design(land: Landscape) -> None:
     asked = problem(wind_speed_kmh=40, crown_method="finney", wind_limit=False)
     design = Weather(wind_speed_kmh=40, crown_method="finney", wind_limit=False)

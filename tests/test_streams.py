@@ -100,6 +100,8 @@ def test_a_day_becomes_24_weathers_and_fires_that_burn_in_them(
 ) -> None:
     season = stream_season(streams.read_stream(write(tmp_path / "day.wxs", units)), Weather(live_herb_pct=70))
     assert len(season.weathers) == 24
+    (note,) = stream_season(streams.read_stream(tmp_path / "day.wxs"), humidity_pct=9).notes[:1]
+    assert "it has humidity or fuel moisture of its own; 9 % is not used" in note
     for hour, weather in enumerate(season.weathers):
         assert weather.wind_speed_kmh == pytest.approx(wind_mph(hour) * MPH_TO_KMH * WIND_10M_OVER_20FT, rel=1e-4)
         assert weather.wind_from_deg == pytest.approx(10 * hour, abs=1e-9)

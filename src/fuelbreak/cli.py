@@ -33,7 +33,7 @@ from fuelbreak.formats import (
     true_north_deg,
 )
 from fuelbreak.landscape import Landscape, Plan, budget_units
-from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Problem, make_problem, saved_fires
+from fuelbreak.problem import DEMO_LARGEST_BUFFER, Problem, make_problem, saved_fires
 from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw
 from fuelbreak.simulate import compare_sizes
 from fuelbreak.spread import Fields, range_warning, spread, warm_up, warm_up_whole_fires
@@ -244,7 +244,10 @@ def _settings(thing: str, asked: Mapping[str, Any], units: str = "metric") -> di
     if units not in ("metric", "us"):
         raise InputError(f"--units: {units!r} is unknown; use metric or us")
     if "wind_speed_kmh" in settings and units == "us":
-        settings["wind_speed_kmh"] *= MPH_TO_KMH * WIND_10M_OVER_20FT
+        in_kmh, mph = MPH_TO_KMH * WIND_10M_OVER_20FT, settings["wind_speed_kmh"]
+        if not 0 <= mph <= 200 / in_kmh:
+            raise InputError(f"--wind-speed: {mph:g} mph; give 0 to {int(200 / in_kmh)} mph (at 20 ft)")
+        settings["wind_speed_kmh"] = mph * in_kmh
     if "dead_1h_pct" in settings:
         for name, points in (("dead_10h_pct", 1), ("dead_100h_pct", 3)):
             settings.setdefault(name, min(settings["dead_1h_pct"] + points, 300.0))
@@ -276,6 +279,8 @@ def _problem(thing: str, asked: Mapping[str, Any], made: Mapping[str, Any] | Non
             f"--buffer: {buffer} cells are more than the demo's terrain has around its 50 x 50; "
             f"give at most {DEMO_LARGEST_BUFFER}"
         )
+    if "weather_percentile" in asked and settings.get("weather_pick", "hours") != "percentile":
+        raise InputError("--percentile: it is for --pick percentile; add that, or leave it out")
     duration = settings.get("fire_simulation_max_duration")
     if duration is not None and not duration > 0:
         raise InputError(f"--duration: {duration:g} minutes; give minutes above 0")
@@ -289,14 +294,17 @@ def _opened(problem: Problem) -> tuple[Landscape, Season]:
     return landscape, problem.season(landscape)
 
 
-def _tell(landscape: Landscape, season: Season, said_duration: bool) -> None:
-    """Say what was settled for the user; called once nothing is left to refuse, so that a refusal stands alone."""
+def _tell(landscape: Landscape, season: Season, default_min: float | None) -> None:
+    """Say what was settled for the user; called once nothing is left to refuse, so that a refusal stands alone.
+
+    default_min : how long fires spread, where nobody said so
+    """
     for note in (*landscape.notes, *season.notes):
         print(f"note: {note}", file=sys.stderr)
-    if not said_duration:
+    if default_min is not None:
         print(
-            f"fires spread for {REAL_DURATION_MIN:g} minutes ({REAL_DURATION_MIN / 60:g} h), the default on a real "
-            "landscape; --duration changes it",
+            f"fires spread for {default_min:g} minutes ({default_min / 60:g} h), the default on a real landscape; "
+            "--duration changes it",
             file=sys.stderr,
         )
 
@@ -392,7 +400,8 @@ def _plan(
     learned = None if agent is None else training.load_agent(agent)
     fires = Fires.draw(land, simulations, seed, weather=season, duration_min=duration_min)
     folder = check_output_folder(out)
-    _tell(land, season, problem.is_demo or "fire_simulation_max_duration" in asked)
+    quiet = problem.is_demo or "fire_simulation_max_duration" in asked
+    _tell(land, season, None if quiet else problem.fire_simulation_max_duration)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up()
@@ -487,7 +496,8 @@ def evaluate(
     else:
         duration_min = problem.fire_simulation_max_duration
         judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
-    _tell(land, season, problem.is_demo or "fire_simulation_max_duration" in settled | was or fires is not None)
+    quiet = problem.is_demo or "fire_simulation_max_duration" in settled | was or fires is not None
+    _tell(land, season, None if quiet else problem.fire_simulation_max_duration)
     told = problem.told()
     said = [
         f"{name} {told[name]:g}" if isinstance(told[name], float) else f"{name} {told[name]}"
@@ -589,7 +599,8 @@ def simulate(
         fires = saved_fires(saved, land, season)
     if out is not None or past is not None:
         folder = check_output_folder(_named(out, "simulate"))
-    _tell(land, season, problem.is_demo or "fire_simulation_max_duration" in asked or saved is not None)
+    quiet = problem.is_demo or "fire_simulation_max_duration" in asked or saved is not None
+    _tell(land, season, None if quiet else problem.fire_simulation_max_duration)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         fields = Fields(land, fires.weather, stencil=stencil)

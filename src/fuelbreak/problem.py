@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -52,6 +53,11 @@ SEASON_WEATHERS = 16  # about one design weather
 DEMO_LARGEST_BUFFER = 461  # what the terrain of 1033 x 973 cells leaves around 50 x 50
 VECTOR_FILES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
 P = TypeVar("P", bound="Problem")
+
+
+def _parts(value: object) -> object:
+    """Several with commas between them, as options and tags give them."""
+    return value.split(",") if isinstance(value, str) else value
 
 
 class Problem(BaseModel):
@@ -118,7 +124,7 @@ class Problem(BaseModel):
         DEMO_DURATION_MIN,
         gt=0,
         allow_inf_nan=True,
-        description="minutes each fire may spread; 480 on a real landscape if left out",
+        description="minutes each fire may spread; 480 on a real landscape if left out, no longer than a burn period",
     )
 
     @model_validator(mode="before")
@@ -129,15 +135,18 @@ class Problem(BaseModel):
             return given
         settled = dict(given)
         if settled.get("fire_simulation_max_duration") is None:
-            real = settled.get("landscape") is not None
-            settled["fire_simulation_max_duration"] = REAL_DURATION_MIN if real else DEMO_DURATION_MIN
+            minutes = DEMO_DURATION_MIN if settled.get("landscape") is None else REAL_DURATION_MIN
+            period = _parts(settled.get("burn_period"))
+            if settled.get("weather_pick") == "burn_periods" and isinstance(period, list | tuple) and len(period) == 2:
+                with suppress(ValueError):  # what is no number is refused by name
+                    minutes = min(minutes, max(60.0 * (int(period[1]) - int(period[0])), 60.0))
+            settled["fire_simulation_max_duration"] = minutes
         return settled
 
     @field_validator("window", "burn_period", "wind_rasters", mode="before")
     @classmethod
     def _numbers(cls, value: object) -> object:
-        """Several with commas between them, as options and tags give them."""
-        return value.split(",") if isinstance(value, str) else value
+        return _parts(value)
 
     @field_validator("wind_rasters")
     @classmethod

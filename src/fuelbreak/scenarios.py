@@ -383,6 +383,8 @@ def stream_season(
         raise InputError(f"{stream.source}: it rains in every hour {when}; give another burn period or stream")
     wet = int(by_day.sum() - dry.sum())
     notes = list(stream.notes) + [f"{wet} hours with rain were passed over"] * (wet > 0)
+    if humidity_pct is not None and ("dead_1h_pct" in stream.moistures or not np.isnan(stream.humidity_pct).any()):
+        notes.append(f"{stream.source}: it has humidity or fuel moisture of its own; {humidity_pct:g} % is not used")
     if pick == "percentile":
         bank = _percentile_bank(hours, np.flatnonzero(dry), design, percentile, weathers or 16, true_north_deg)
         speeds = ", ".join(f"{weather.wind_speed_kmh:.0f}" for weather in bank)

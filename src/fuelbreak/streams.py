@@ -97,7 +97,7 @@ def _lines(path: str | Path, what: str) -> list[str]:
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error.strerror}); give {what}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{place}: is no text in UTF-8 (byte {error.start}); save it as UTF-8 text") from error
+        raise InputError(f"{place}: is no text (byte {error.start} is not UTF-8); give {what}") from error
     if not text.strip():
         raise InputError(f"{place}: is empty; give {what}")
     return text.splitlines()

@@ -18,7 +18,7 @@ from fuelbreak._kernels import PAD, Burning, Masks, burn_statistics, make_scratc
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan, shaded
-from fuelbreak.scenarios import Fires, Weather, fire_season, holding
+from fuelbreak.scenarios import Fires, Sky, Weather, WindGrid, fire_season, holding
 from fuelbreak.spread import (
     Ensemble,
     Fields,
@@ -881,3 +881,20 @@ def test_flames_that_were_not_kept_are_not_made_up(forest):
     result = spread(forest, Fires.draw(forest, 5, 0))
     with pytest.raises(InputError, match="give spread flame_lengths=True"):
         result.flame_length_classes()
+
+
+def test_wind_and_moisture_that_differ_from_cell_to_cell_burn_alike_in_windows(forest, monkeypatch):
+    rng = np.random.default_rng(3)
+    speed, from_deg = rng.uniform(0, 50, forest.shape), rng.uniform(0, 360, forest.shape)
+    bank = (Weather(wind=WindGrid(speed, from_deg)), Weather(sky=Sky(8, 13), dead_1h_pct=3), Weather())
+    fires = Fires.draw(forest, 60, 3, weather=bank, duration_min=40)
+    whole = spread(forest, fires, flame_lengths=True)
+    monkeypatch.setattr(sys.modules["fuelbreak.spread"], "FIRST_MARGIN", 2)
+    parts = spread(forest, fires, fields=Fields(forest, bank, keep_bytes=1), flame_lengths=True, workers=2)
+    np.testing.assert_array_equal(parts.loss, whole.loss)
+    np.testing.assert_array_equal(parts.burn_probability(), whole.burn_probability())
+    np.testing.assert_array_equal(parts.conditional_flame_length_m(), whole.conditional_flame_length_m())
+    for i in (0, 7, 23):
+        np.testing.assert_array_equal(parts.arrival_min(i), whole.arrival_min(i))
+    changed = spread(forest, Fires.draw(forest, 60, 3, weather=(Weather(),) * 3, duration_min=40))
+    assert not np.array_equal(changed.loss, whole.loss)

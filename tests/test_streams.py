@@ -270,6 +270,8 @@ def test_moistures_by_fuel_model(tmp_path: Path) -> None:
         ("0 5 6 7 60\n", "line 1: 5 numbers; give 6: fuel model"),
         ("0 5 6 7 60 90\n0 5 6 7 60 90\n", "line 2: fuel model 0 stands there twice; leave one row out"),
         ("1.5 5 6 7 60 90\n", "line 1: fuel model 1.5; give a whole number"),
+        ("0 5 6 7 60 90\n120 5 6 7 60 90\n", "line 2: fuel model 120 is unknown; leave the row out, or describe"),
+        ("1002 5 6 7 60 90\n", "line 1: fuel model 1002 is unknown"),
         ("FUEL_MOISTURES_DATA: 3\n0 5 6 7 60 90\n", "line 1: FUEL_MOISTURES_DATA is 3 but 1 rows follow"),
         ("# nothing\n", "has no row of moistures"),
     ],

@@ -31,6 +31,7 @@ from fuelbreak.formats import (
     true_north_deg,
     write_fire_set,
 )
+from fuelbreak.fuels import FuelModel
 from fuelbreak.landscape import Landscape, with_crs
 from fuelbreak.scenarios import (
     DESIGN,
@@ -183,9 +184,12 @@ class Problem(BaseModel):
         values["duration_min"] = values.pop("fire_simulation_max_duration")
         return values
 
+    def _custom_fuels(self) -> tuple[FuelModel, ...]:
+        return () if self.custom_fuels is None else streams.read_fmd(self.custom_fuels)
+
     def design(self) -> Weather:
         """The design weather, with its moistures by fuel model."""
-        rows = () if self.moisture_file is None else streams.read_fms(self.moisture_file)
+        rows = () if self.moisture_file is None else streams.read_fms(self.moisture_file, self._custom_fuels())
         numbers = {name: getattr(self, name) for name in DESIGN}
         return Weather(
             **numbers,
@@ -238,7 +242,7 @@ class Problem(BaseModel):
 
     def open(self) -> Landscape:
         """The landscape with its area of interest and buffer."""
-        custom = () if self.custom_fuels is None else streams.read_fmd(self.custom_fuels)
+        custom = self._custom_fuels()
 
         def make(cells: int) -> Landscape:
             if self.landscape is None:

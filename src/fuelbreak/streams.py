@@ -23,6 +23,7 @@ from fuelbreak.fuels import (
     SAV_100H_PER_FT,
     TONS_PER_ACRE_TO_LB_PER_FT2,
     FuelModel,
+    unknown_codes,
 )
 
 F8 = npt.NDArray[np.float64]
@@ -426,15 +427,20 @@ def _read_station(path: str | Path, lines: list[str]) -> WeatherStream:
 # Fuel.
 
 
-def read_fms(path: str | Path) -> tuple[FuelMoisture, ...]:
+def read_fms(path: str | Path, custom_fuels: Sequence[FuelModel] = ()) -> tuple[FuelMoisture, ...]:
     """Read fuel moistures by fuel model from an .fms file, FlamMap's "Initial Fuel Moistures".
 
     Rows of fuel model, 1-h, 10-h, 100-h, live herbaceous, live woody and, if there, 1000-h moisture in percent; a line
     `FUEL_MOISTURES_DATA: n` before them counts them. Model 0 stands for all models that have no row.
 
+    Parameters
+    ----------
+    custom_fuels : fuel models beside the standard ones
+
     Raises
     ------
-    InputError : with file and line: moistures outside 1 to 300 %, a model twice, rows of another length, none at all
+    InputError : with file and line: moistures outside 1 to 300 %, a model that nobody described or twice, rows of
+        another length, none at all
     """
     lines = _lines(path, "a file of fuel moistures (.fms)")
     announced: tuple[int, int] | None = None
@@ -453,8 +459,13 @@ def read_fms(path: str | Path) -> tuple[FuelMoisture, ...]:
                 "and live woody moisture"
             )
         code = int(parts[0])
-        if code != parts[0] or not 0 <= code <= 256:
-            raise InputError(f"{path}, line {number}: fuel model {parts[0]:g}; give a whole number from 0 to 256")
+        if code != parts[0]:
+            raise InputError(f"{path}, line {number}: fuel model {parts[0]:g}; give a whole number")
+        if code != 0 and len(unknown_codes(np.array([code]), custom_fuels)):
+            raise InputError(
+                f"{path}, line {number}: fuel model {code} is unknown; leave the row out, or describe the model in an "
+                ".fmd file (--custom-fuels)"
+            )
         if code in rows:
             raise InputError(f"{path}, line {number}: fuel model {code} stands there twice; leave one row out")
         for name, percent in zip(MOISTURES, parts[1:], strict=False):

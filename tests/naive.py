@@ -312,9 +312,19 @@ def fire_behavior_of_a_cell(
                 burned = min(max((rate - igniting) / span, 0.0), 1.0) if span > 1e-7 else 0.0
             if active <= 0:
                 burned = 0.0
-            rate = rate + burned * (active - rate)
-            if method == "rothermel" or kind == 3:
-                shape = min(1 + 0.125 * wind / 88, 8.0)
+            gain = max(burned * (active - rate), 0.0)
+            rate = rate + gain
+            if gain > 0:
+                share = 1.0 if method == "rothermel" or kind == 3 else burned * active / rate
+                longer = min(1 + 0.125 * wind / 88, 8.0)
+                of_wind = share * math.sqrt(1 - 1 / longer**2)
+                of_own = (1 - share) * math.sqrt(1 - 1 / shape**2)
+                shape += share * (longer - shape)
+                if of_wind > 0:
+                    own, to_wind = math.radians(direction), math.radians(wind_from + 180)
+                    east = of_own * math.sin(own) + of_wind * math.sin(to_wind)
+                    north = of_own * math.cos(own) + of_wind * math.cos(to_wind)
+                    direction = math.degrees(math.atan2(east, north)) % 360
         load = density * max(height_m - base_m, 0.0) * 2.2046226218 * 0.3048**2
         heat = 18000 / 2.326 if method == "finney" else 8000
         intensity = rate * (bed[1] + burned * load * heat) / 60

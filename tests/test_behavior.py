@@ -378,3 +378,24 @@ def test_rothermel_crown_fire_torching_or_not_burns_as_if_it_were_active() -> No
     torching, active = (fire_behavior(land, DRY, crown_method="rothermel") for land in (thin, dense))
     assert (torching.fire_type.item(), active.fire_type.item()) == (2, 3)
     assert torching.spread_rate_m_min == active.spread_rate_m_min
+
+
+@pytest.mark.parametrize("method", ["scott_reinhardt", "rothermel"])
+def test_a_crown_fire_that_the_wind_drives_goes_with_the_wind_and_none_is_slower_than_its_surface_fire(
+    method: Any,
+) -> None:
+    """Behave's crown fires ignore slope: wind down a steep slope must not drive one up it."""
+    steep = {"slope_deg": 30, "aspect_deg": 180, "canopy_cover_pct": 50, "canopy_height_m": 15}
+    steep |= {"canopy_base_height_m": 0.5, "canopy_bulk_density_kg_m3": 0.1}
+    down = fire_behavior(row_of([165], **steep), Weather(wind_from_deg=0), crown_method=method)
+    assert down.fire_type.item() == 2
+    assert abs(down.spread_direction_deg.item() - 180) < 30
+    assert down.length_to_width.item() > 1.8
+    up = fire_behavior(row_of([165], **steep), Weather(wind_from_deg=180), crown_method=method)
+    assert up.spread_direction_deg.item() % 360 == pytest.approx(0, abs=1e-3)
+    land = patchwork(4)
+    bare = replace(land, canopy_bulk_density_kg_m3=np.zeros(land.shape, np.float32))
+    for wind in (0, 12, 40):
+        crowned = fire_behavior(land, Weather(wind_speed_kmh=wind), crown_method=method)
+        surface = fire_behavior(bare, Weather(wind_speed_kmh=wind))
+        assert (crowned.spread_rate_m_min >= surface.spread_rate_m_min).all()

@@ -117,7 +117,8 @@ def fire_behavior(
     crown_method : in place of the weather's own. "scott_reinhardt" (2001), as Behave: a passive crown fire is faster
         than the surface fire below it, and crown spread ignores slope; "finney" (1998), as FARSITE and FlamMap: a
         passive crown fire keeps the surface fire's rate, and crown spread feels the slope; "rothermel" (1991), as
-        Behave's run of that name: passive or active, it burns like a fully active crown fire
+        Behave's run of that name: passive or active, it burns like a fully active crown fire. Where crown spread
+        ignores slope, the wind leads a fire by the share of its rate that is owed to the crowns
     crown_rate : in place of the weather's own; rate of a fully active crown fire, "rothermel" (1991) or "cruz" (2005;
         dead 1-h moisture stands for fine dead fuel moisture)
     wind_limit : in place of the weather's own; whether the effective wind is held at 0.9 times reaction intensity
@@ -207,6 +208,8 @@ class _Air(NamedTuple):
     wind: F4  # at 20 ft, ft/min
     crown_factor: F4  # the wind factor of Rothermel's (1991) crown fuel
     cruz: F4  # what wind does to the rate of Cruz et al. (2005)
+    crown_shape: F4  # length-to-width of crown fire in it
+    crown_eccentricity: F4
     east: F4  # unit vector to where it comes from
     north: F4
 
@@ -215,7 +218,10 @@ def _air(speed_kmh: F4, from_deg: F4) -> _Air:
     radians = from_deg * _RADIANS
     wind = speed_kmh * _f(FT_MIN_PER_KMH / WIND_10M_OVER_20FT)
     crown_factor = _CROWN_WIND_COEFFICIENT * (_f(CROWN_WIND_ADJUSTMENT) * wind) ** _CROWN_WIND_EXPONENT
-    return _Air(wind, crown_factor, speed_kmh ** _f(0.9), np.sin(radians), np.cos(radians))
+    shape = np.minimum(_f(1) + _f(0.125 / FT_MIN_PER_MPH) * wind, _f(MAX_LENGTH_TO_WIDTH))  # Rothermel 1991 eq. 10
+    eccentricity = np.sqrt(shape * shape - _f(1)) / shape
+    cruz = speed_kmh ** _f(0.9)
+    return _Air(wind, crown_factor, cruz, shape, eccentricity, np.sin(radians), np.cos(radians))
 
 
 def _moisture_classes(sky: Sky, cells: _Cells) -> U1:
@@ -589,6 +595,14 @@ def _spread_surface(table: F4, hill: _Hill, air: _Air, surface: _Surface) -> Non
 
 
 @_compiled
+def _degrees(azimuth: Float) -> Float:
+    """Azimuth of -pi to pi in degrees, 0 to below 360."""
+    degrees = azimuth * _f(180 / math.pi)
+    degrees = degrees + _f(360) if degrees < 0 else degrees
+    return degrees if degrees < _f(360) else _f(0)
+
+
+@_compiled
 def _map_surface(
     cells: _Cells,
     run: _Run,
@@ -605,9 +619,7 @@ def _map_surface(
         # Anderson 1983 as Behave has it, less 0.397 so that a calm fire is a circle.
         ratio = _f(0.936) * longer[i] + _f(0.461) * shorter[i] - _f(0.397)
         found.length_to_width[i] = min(max(ratio, _f(1)), _f(MAX_LENGTH_TO_WIDTH))
-        degrees = azimuth[i] * _f(180 / math.pi)
-        degrees = degrees + _f(360) if degrees < 0 else degrees
-        found.spread_direction_deg[i] = degrees if (degrees < _f(360)) & (surface.rate[i] > 0) else _f(0)
+        found.spread_direction_deg[i] = _degrees(azimuth[i]) if surface.rate[i] > 0 else _f(0)
         found.spread_rate_m_min[i] = surface.rate[i] * _M_PER_FT
         intensity = surface.intensity[i]
         found.fireline_intensity_kw_m[i] = intensity * run.kw_m_per_btu_ft_s
@@ -640,6 +652,8 @@ class _Crowns(NamedTuple):
     adjustment: F4  # midflame wind of the surface fire over that of the crown fuel
     exponent: F4  # of the surface fire's wind factor
     intensity: F4
+    east: F4  # the way that it goes, as a vector of any length
+    north: F4
 
 
 def _burn_crowns(
@@ -653,7 +667,7 @@ def _burn_crowns(
     found: _Found,
 ) -> None:
     """Put crown fire in the place of surface fire in some cells of a block."""
-    crowns = _Crowns(which, *(np.empty(len(which), np.float32) for _ in range(8)))
+    crowns = _Crowns(which, *(np.empty(len(which), np.float32) for _ in range(10)))
     if run.cruz:
         np.power(cells.canopy_bulk_density_kg_m3[which], _f(0.19), out=crowns.cruz)
     _spread_crowns(table, cells, run, hill, air, surface, crowns)
@@ -667,7 +681,7 @@ def _burn_crowns(
         np.power(crowns.crowning, crowns.exponent, out=crowns.crowning)
     _map_crowns(table, cells, run, hill, air, surface, crowns, found)
     np.power(crowns.intensity, _f(CROWN_FLAME_EXPONENT), out=crowns.intensity)
-    _map_crown_flames(crowns, found)
+    _map_flames_and_ways(crowns, np.arctan2(crowns.east, crowns.north), found)
 
 
 @_compiled
@@ -729,14 +743,39 @@ def _spread_crowns(
 
 
 @_compiled
+def _lead_by_wind(surface: _Surface, air: _Air, crowns: _Crowns, found: _Found, i: int, j: int, share: Float) -> None:
+    """Turn a fire from its own way and shape towards those of a crown fire in the wind, by a share of 0 to 1.
+
+    Both ways count by the eccentricity of their ellipse: a circle leads nowhere.
+    """
+    own = found.length_to_width[i]
+    found.length_to_width[i] = min(own + share * (air.crown_shape[i] - own), _f(MAX_LENGTH_TO_WIDTH))
+    of_wind = share * air.crown_eccentricity[i]
+    if of_wind <= 0:
+        return
+    east, north = surface.east[i], surface.north[i]
+    strength = math.sqrt(east * east + north * north)
+    of_own = _f(0)
+    if strength > 0:
+        of_own = (_f(1) - share) * math.sqrt(own * own - _f(1)) / (own * strength)
+    crowns.east[j] = of_own * east - of_wind * air.east[i]
+    crowns.north[j] = of_own * north - of_wind * air.north[i]
+
+
+@_compiled
 def _map_crowns(
     table: F4, cells: _Cells, run: _Run, hill: _Hill, air: _Air, surface: _Surface, crowns: _Crowns, found: _Found
 ) -> None:
-    """Type, rate and intensity of the crown fires, and the shape of those that follow the wind alone."""
+    """Type, rate and intensity of the crown fires, and the way and shape of those that follow the wind alone.
+
+    Behave's crown fires know wind but no slope. So they are led by the wind as far as they outrun the surface fire, and
+    are never slower than it.
+    """
     for j in range(len(crowns.which)):
         i = crowns.which[j]
         row = surface.row[i]
         surface_rate, active_rate = surface.rate[i], crowns.active_rate[j]
+        crowns.east[j], crowns.north[j] = surface.east[i], surface.north[i]
         if run.crown_method == FINNEY:
             # A passive crown fire keeps the surface fire's rate.
             burned = _f(1) - crowns.crowning[j]
@@ -757,7 +796,11 @@ def _map_crowns(
                 burned = min(max((surface_rate - igniting_rate) / span, _f(0)), _f(1)) if span > _f(1e-7) else _f(0)
             if active_rate <= 0:
                 burned = _f(0)  # weather in which the crown fuel itself carries no fire
-            rate = surface_rate + burned * (active_rate - surface_rate)
+            gain = max(burned * (active_rate - surface_rate), _f(0))
+            rate = surface_rate + gain
+            if gain > 0:
+                wind_led = _f(1) if active or run.crown_method == ROTHERMEL else burned * active_rate / rate
+                _lead_by_wind(surface, air, crowns, found, i, j, wind_led)
         depth_m = max(cells.canopy_height_m[i] - cells.canopy_base_height_m[i], _f(0))
         load_lb_ft2 = cells.canopy_bulk_density_kg_m3[i] * depth_m * _f(LB_FT2_PER_KG_M2)
         intensity = rate * (table[row, HEAT_PER_AREA] + burned * load_lb_ft2 * run.crown_heat_btu_lb) * _f(1 / 60)
@@ -765,14 +808,12 @@ def _map_crowns(
         found.spread_rate_m_min[i] = rate * _M_PER_FT
         found.fireline_intensity_kw_m[i] = intensity * run.kw_m_per_btu_ft_s
         found.fire_type[i] = ACTIVE_CROWN_FIRE if active else PASSIVE_CROWN_FIRE
-        if run.crown_method == ROTHERMEL or (active and run.crown_method == SCOTT_REINHARDT):
-            # Rothermel 1991 eq. 10
-            longer = _f(1) + _f(0.125 / FT_MIN_PER_MPH) * air.wind[i]
-            found.length_to_width[i] = min(longer, _f(MAX_LENGTH_TO_WIDTH))
 
 
 @_compiled
-def _map_crown_flames(crowns: _Crowns, found: _Found) -> None:
-    """Flame length from intensity to its exponent; Thomas 1963 in Rothermel 1991."""
-    for j in range(len(crowns.which)):
-        found.flame_length_m[crowns.which[j]] = crowns.intensity[j] * _f(0.2 * 0.3048)
+def _map_flames_and_ways(crowns: _Crowns, azimuth: F4, found: _Found) -> None:
+    """Flame length from intensity to its exponent (Thomas 1963 in Rothermel 1991), and direction."""
+    for j in range(len(azimuth)):
+        i = crowns.which[j]
+        found.flame_length_m[i] = crowns.intensity[j] * _f(0.2 * 0.3048)
+        found.spread_direction_deg[i] = _degrees(azimuth[j])

@@ -661,23 +661,18 @@ def test_what_simulate_hands_over_can_be_burned_again(tif, tmp_path, capsys):
         arrival = file.read(1, masked=True)
     assert arrival.count() * 0.09 == pytest.approx(fire["burned_ha"][1])
     assert arrival.max() <= 40
-    code, again, err = run(capsys, "simulate", tif, "--buffer", "0", "--fire-set", out / "fires.gpkg", "--json")
+    code, again, err = run(capsys, "simulate", tif, "--fire-set", out / "fires.gpkg", "--json")
     assert code == 0, err
     timing = {"seconds", "fires_per_second"}
     one, other = ({k: v for k, v in json.loads(text).items() if k not in timing} for text in (first, again))
     assert one == other
-    refused(
-        capsys,
-        "in other weathers",
-        "simulate",
-        tif,
-        "--buffer",
-        "0",
-        "--wind-speed",
-        "9",
-        "--fire-set",
-        out / "fires.gpkg",
-    )
+    for options, says in (
+        (("--wind-speed", "9"), "burned in other weathers"),
+        (("--duration", "30"), "--duration: the fires of"),
+        (("--compare-sizes", "x.csv"), "--compare-sizes: it draws fires of its own"),
+    ):
+        assert says in refused(capsys, "simulate", tif, *options, "--fire-set", out / "fires.gpkg")
+    assert "none.gpkg: no such file" in refused(capsys, "simulate", tif, "--fire-set", "none.gpkg")
 
 
 def test_us_units_go_in_and_come_out(tif, tmp_path, capsys):
@@ -706,6 +701,7 @@ def test_a_plan_in_a_recorded_season_is_judged_in_that_season_again(tif, tmp_pat
         "--moisture", tmp_path / "a.fms", "--custom-fuels", tmp_path / "a.fmd", "--crown-method", "finney",
         "--no-wind-limit", "--ignitions", write_tif(tmp_path / "density.tif", density), "--units", "us",
     )  # fmt: skip
+    wind = write_tif(tmp_path / "wind.tif", np.full((1, *SHAPE), 10, np.int16))
     out = tmp_path / "plan"
     code, _, err = run(capsys, "plan", tif, *options, "--budget", "4", *QUICK, "--out", out, "--json")
     assert code == 0, err
@@ -720,6 +716,14 @@ def test_a_plan_in_a_recorded_season_is_judged_in_that_season_again(tif, tmp_pat
     )
     assert f"weather_stream {record}" in err
     assert "wind_limit False" in err
+    # What an option says replaces what the plan was made with, or is refused; nothing is passed over.
+    line = refused(capsys, "evaluate", tif, out / "plan.tif", "--wind-speed", "60")
+    assert "--wind-speed: the weather record says that already (--weather); leave it out" in line
+    for change in (("--percentile", "60"), ("--burn-period", "1,5"), ("--wind-raster", f"{wind},{wind}")):
+        code, text, err = run(capsys, "evaluate", tif, out / "plan.tif", *change, "--heldout", "40", "--json")
+        assert code == 0, err
+        other = {row["plan"]: row for row in json.loads(text)["scores"]}
+        assert other["plan/plan"]["loss_avoided"] != again["plan/plan"]["loss_avoided"]
 
 
 def test_wind_rasters_and_past_sizes(tif, tmp_path, capsys):
@@ -756,7 +760,8 @@ def test_wind_rasters_and_past_sizes(tif, tmp_path, capsys):
         (("--custom-fuels", "none.fmd"), "none.fmd: cannot be read"),
         (("--perimeters", "3"), "--perimeters, --arrival-times: they need a folder to be written to; give --out"),
         (("--compare-sizes", "none.csv"), "none.csv: cannot be read"),
-        (("--fire-set", "none.gpkg"), "none.gpkg: no such file"),
+        (("--fire-set", "none.gpkg"), "-n: the fires of none.gpkg have their own; leave it or --fire-set out"),
+        (("--stencil", "7", "--out", "o"), "stencil: 7 neighbors are not offered; use 8, 16, 32"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_one_line(tif, tmp_path, capsys, options, says):

@@ -641,6 +641,10 @@ def test_points_and_polygons_of_another_system_come_onto_the_grid(tmp_path):
     expected[1:4, 2:6] = True
     np.testing.assert_array_equal(places.covered, expected)
     assert places.cells.tolist() == [[5, 7]]
+    x, y = GRID * (4.1, 3.1)
+    speck = {"type": "Polygon", "coordinates": [[(x, y), (x, y - 3), (x + 3, y - 3), (x, y)]]}
+    places = formats.read_places(write_geojson(tmp_path / "c.geojson", speck, square(0, 0, 1, 2)), **ON_GRID)
+    assert np.argwhere(places.covered).tolist() == [[0, 0], [0, 1], [3, 4]]
 
 
 def test_places_that_are_none_are_refused(tmp_path):
@@ -652,6 +656,10 @@ def test_places_that_are_none_are_refused(tmp_path):
         formats.read_places(write_geojson(tmp_path / "b.geojson", point(900, 1)), **ON_GRID)
     with pytest.raises(InputError, match=r"no such file; give a GeoPackage"):
         formats.read_places(tmp_path / "c.gpkg", **ON_GRID)
+    bad = {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": point(1, 1)}]}
+    (tmp_path / "e.geojson").write_text(json.dumps(bad))  # meters, where GeoJSON has degrees
+    with pytest.raises(InputError, match=r"e.geojson: .* is no longitude and latitude; name the system"):
+        formats.read_places(tmp_path / "e.geojson", **ON_GRID)
     (tmp_path / "d.gpkg").write_text("no database")
     with pytest.raises(InputError, match=r"d.gpkg: is no readable vector file"):
         formats.read_places(tmp_path / "d.gpkg", **ON_GRID)

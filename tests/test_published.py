@@ -80,7 +80,7 @@ def test_behave_own_surface_tests(
         live_woody_pct=90,
     )
     found = fire_behavior(one_cell(code, slope_deg, aspect_deg, cover_pct, 30, 15), weather)
-    assert found.spread_rate_m_min.item() / M_MIN_PER_CH_H == pytest.approx(chains_per_hour, rel=1e-6)
+    assert found.spread_rate_m_min.item() / M_MIN_PER_CH_H == pytest.approx(chains_per_hour, rel=5e-7)
 
 
 def test_behave_own_backing_and_flanking_rates() -> None:
@@ -176,9 +176,9 @@ def test_behave_own_crown_types(
     assert found.fire_type.item() == kind
     if method == "rothermel" and kind == 2:
         rate, intensity, flame = behave_units(found)
-        assert rate == pytest.approx(10.259921, rel=1e-3)
-        assert intensity == pytest.approx(1775.061222, rel=1e-3)
-        assert flame == pytest.approx(29.320557, rel=1e-3)
+        assert rate == pytest.approx(10.259921, rel=1e-5)
+        assert intensity == pytest.approx(1775.061222, rel=1e-5)
+        assert flame == pytest.approx(29.320557, rel=1e-5)
         assert found.length_to_width.item() == pytest.approx(1.625, rel=1e-5)
 
 
@@ -208,7 +208,7 @@ def test_behave_surface_fire_in_all_models() -> None:
     for row, landscape, weather in rows_of("behave_surface.csv"):
         found = fire_behavior(landscape, weather)
         expected = [float(row[name]) for name in ("spread_rate_ch_h", "fireline_intensity_btu_ft_s", "flame_length_ft")]
-        assert behave_units(found) == pytest.approx(expected, rel=2e-5), row
+        assert behave_units(found) == pytest.approx(expected, rel=1e-5), row
         turn = (found.spread_direction_deg.item() - float(row["direction_deg"]) + 180) % 360 - 180
         assert abs(turn) < 0.001 or expected[0] == 0, row  # nothing spreads, nowhere
         models.add(row["model"])
@@ -220,10 +220,10 @@ def test_behave_surface_fire_in_all_models() -> None:
 def test_behave_crown_fire(monkeypatch: pytest.MonkeyPatch) -> None:
     """With Behave's unit factor every case agrees; with the true one, 0.08 % away, the rates stay within 1 %."""
     types = {"surface": 1, "conditional_crown_fire": 1, "torching": 2, "crowning": 3}
-    seen = set()
+    seen, off = set(), []
     for row, landscape, weather in rows_of("behave_crown.csv"):
         rate = float(row["spread_rate_ch_h"])
-        assert behave_units(fire_behavior(landscape, weather))[0] == pytest.approx(rate, rel=1e-2), row
+        off.append(abs(behave_units(fire_behavior(landscape, weather))[0] / rate - 1))
         with monkeypatch.context() as patch:
             patch.setattr(behavior, "KW_M_PER_BTU_FT_S", BEHAVE_KW_M_PER_BTU_FT_S)
             found = fire_behavior(landscape, weather)
@@ -232,6 +232,8 @@ def test_behave_crown_fire(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.fire_type.item() == types[row["type"]], row
         seen.add(row["type"])
     assert seen == set(types)
+    assert sorted(off)[-2] <= 0.005, "one case within a hair of crown ignition is 0.7 % off"
+    assert max(off) <= 0.008
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -296,13 +298,13 @@ def test_flammap_on_the_slopes_as_they_are(vermont: dict[str, npt.NDArray[np.flo
     burns = vermont["type"] > 0
     assert np.array_equal(found.fire_type > 0, burns)
     median, p99 = np.percentile(rate_errors(vermont, found, behavior.SURFACE_FIRE), [50, 99])
-    assert median <= 0.02
-    assert p99 <= 0.05
-    assert np.abs(found.flame_length_m - vermont["flame"])[burns].mean() <= 0.01
-    assert (found.fire_type == vermont["type"])[burns].mean() >= 0.999
+    assert median <= 0.015
+    assert p99 <= 0.04
+    assert np.abs(found.flame_length_m - vermont["flame"])[burns].mean() <= 0.003
+    assert (found.fire_type == vermont["type"])[burns].mean() >= 0.9999
     sloped = burns & (vermont["slope"] > 0)
     turn = (found.spread_direction_deg - vermont["direction"] + 180) % 360 - 180
-    assert (np.abs(turn[sloped]) <= 2).mean() >= 0.99
+    assert np.abs(turn[sloped]).max() <= 0.001
 
 
 def test_flammap_on_the_slopes_it_saw(vermont: dict[str, npt.NDArray[np.float32]]) -> None:

@@ -140,6 +140,9 @@ def test_a_percentile_is_a_weather_for_each_wind_direction_by_how_often_it_blows
     north = [hour for hour in HOURS if 10 * hour <= 22.5]
     assert bank[0].weight == len(north)
     assert bank[0].wind_speed_kmh == pytest.approx(max(map(wind_mph, north)) * MPH_TO_KMH * WIND_10M_OVER_20FT)
+    for period, hour in (((20, 24), 20), ((2, 6), 5), ((0, 24), 14)):
+        some = stream_season(stream, pick="percentile", burn_period=period).weathers
+        assert {weather.sky.hour for weather in some if weather.sky} == {hour}, "the hour nearest the driest, 14"
     driest = min(float(reference_moisture_pct(temperature_c(hour), humidity_pct(hour))) for hour in HOURS)
     assert {weather.dead_1h_pct for weather in bank} == {driest}
 
@@ -221,6 +224,38 @@ def test_what_is_wrong_with_a_stream_is_said_with_file_line_and_remedy(
         streams.read_stream(write(tmp_path / name, change=change))
     assert str(tmp_path / name) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_offset_of_nothing_is_utc_and_any_other_is_a_local_clock(tmp_path: Path) -> None:
+    def change(to: str) -> Callable[[list[str]], None]:
+        def apply(lines: list[str]) -> None:
+            lines[:] = [line.replace("-06:00", to) for line in lines]
+
+        return apply
+
+    told = {
+        to: streams.read_stream(fw21(tmp_path / "a.csv", change=change(to))).utc for to in ("Z", "+00:00", "-07:00")
+    }
+    assert told == {"Z": True, "+00:00": True, "-07:00": False}
+
+
+def test_a_moisture_that_is_there_in_part_is_refused(tmp_path: Path) -> None:
+    def add(lines: list[str]) -> None:
+        lines[:] = [lines[0] + ",HerbLFM(%)"] + [
+            line + (",100" if i != 7 else ",-999") for i, line in enumerate(lines[1:])
+        ]
+
+    with pytest.raises(InputError, match=r"line 9: live_herb_pct is missing where other lines have it; fill it in"):
+        streams.read_stream(fw21(tmp_path / "a.csv", change=add))
+
+
+def test_a_stray_quote_and_a_column_of_another_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"line 1: no column DateTime; call the column of times that"):
+        streams.read_stream(fw21(tmp_path / "a.csv", change=rename("DateTime", "DateTime(UTC)")))
+    text = "acres\n1\n" + '"' + "9" * 140_000 + "\n"
+    (tmp_path / "b.csv").write_text(text)
+    with pytest.raises(InputError, match=r"b.csv, line \d+: .*look for a stray quote there"):
+        streams.read_fire_sizes(tmp_path / "b.csv")
 
 
 def test_seasons_may_lie_months_apart(tmp_path: Path) -> None:

@@ -28,12 +28,13 @@ from fuelbreak.formats import (
     crs_name,
     read_break_raster,
     read_tags,
+    read_vector_tags,
     same_crs,
     same_place,
     true_north_deg,
 )
 from fuelbreak.landscape import Landscape, Plan, budget_units
-from fuelbreak.problem import DEMO_LARGEST_BUFFER, Problem, make_problem, saved_fires
+from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Problem, make_problem, saved_fires
 from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw
 from fuelbreak.simulate import compare_sizes
 from fuelbreak.spread import Fields, range_warning, spread, warm_up, warm_up_whole_fires
@@ -253,22 +254,46 @@ def _settings(thing: str, asked: Mapping[str, Any], units: str = "metric") -> di
             settings.setdefault(name, min(settings["dead_1h_pct"] + points, 300.0))
     if "wind_rasters" in settings:
         settings["wind_rasters"] = ",".join(settings["wind_rasters"]).split(",")
-    for source, what in (("weather_stream", "the weather record"), ("wind_rasters", "the wind rasters")):
-        told = ["wind_speed_kmh", "wind_from_deg"] + ["dead_1h_pct"] * (source == "weather_stream")
-        for name in told:
-            if source in asked and name in asked:
-                raise InputError(f"{FLAGS[name]}: {what} say that already; leave it or {FLAGS[source]} out")
-    if "weather_stream" not in asked:
-        for name in ("weather_pick", "weather_percentile", "burn_period", "humidity_pct"):
+    return settings
+
+
+# Options that say what to take from a record, and those whose place a source of weather takes.
+OF_A_RECORD = ("weather_pick", "weather_percentile", "burn_period", "humidity_pct")
+TAKEN = {
+    "weather_stream": ("wind_speed_kmh", "wind_from_deg", "dead_1h_pct"),
+    "wind_rasters": ("wind_speed_kmh", "wind_from_deg"),
+}
+
+
+def _kept(made: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Earlier settings that options leave standing: a new source of weather replaces the old one with all its own."""
+    gone = set(asked)
+    if asked.keys() & TAKEN.keys():
+        gone |= {*TAKEN, *OF_A_RECORD, "num_weathers"}
+    return {name: value for name, value in made.items() if name not in gone}
+
+
+def _refuse_idle(settings: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse options that would change nothing."""
+    for source, taken in TAKEN.items():
+        if settings.get(source) is not None:
+            for name in taken:
+                if name in asked:
+                    of = "record says" if source == "weather_stream" else "rasters say"
+                    raise InputError(f"{FLAGS[name]}: the weather {of} that already ({FLAGS[source]}); leave it out")
+    if settings.get("weather_stream") is None:
+        for name in OF_A_RECORD:
             if name in asked:
                 raise InputError(f"{FLAGS[name]}: it says what to take from a record; give one with --weather FILE")
-    return settings
+    if "weather_percentile" in asked and settings.get("weather_pick", "hours") != "percentile":
+        raise InputError("--percentile: it is for --pick percentile; add that, or leave it out")
 
 
 def _problem(thing: str, asked: Mapping[str, Any], made: Mapping[str, Any] | None = None) -> Problem:
     """The problem that options ask; where they say nothing, as a plan was made."""
-    made = made or {}
-    settings = dict(made) | _settings(thing, asked, made.get("units", "metric"))
+    made = _kept(made or {}, asked)
+    settings = made | _settings(thing, asked, made.get("units", "metric"))
+    _refuse_idle(settings, asked)
     if settings.get("fuel_model", "fbfm40") not in ("fbfm40", "fbfm13"):
         raise InputError(f"--fuel-model: {settings['fuel_model']!r} is unknown; use fbfm40 or fbfm13")
     buffer = settings.get("buffer_cells")
@@ -279,8 +304,6 @@ def _problem(thing: str, asked: Mapping[str, Any], made: Mapping[str, Any] | Non
             f"--buffer: {buffer} cells are more than the demo's terrain has around its 50 x 50; "
             f"give at most {DEMO_LARGEST_BUFFER}"
         )
-    if "weather_percentile" in asked and settings.get("weather_pick", "hours") != "percentile":
-        raise InputError("--percentile: it is for --pick percentile; add that, or leave it out")
     duration = settings.get("fire_simulation_max_duration")
     if duration is not None and not duration > 0:
         raise InputError(f"--duration: {duration:g} minutes; give minutes above 0")
@@ -303,7 +326,8 @@ def _tell(landscape: Landscape, season: Season, default_min: float | None) -> No
         print(f"note: {note}", file=sys.stderr)
     if default_min is not None:
         print(
-            f"fires spread for {default_min:g} minutes ({default_min / 60:g} h), the default on a real landscape; "
+            f"fires spread for {default_min:g} minutes ({default_min / 60:g} h), "
+            f"{'the default on a real landscape' if default_min == REAL_DURATION_MIN else 'as long as a burn period'}; "
             "--duration changes it",
             file=sys.stderr,
         )
@@ -465,7 +489,7 @@ def evaluate(
     landscape: Thing,
     plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="plan.tif files on the same grid")],
     asked: dict[str, Any],
-    heldout: Annotated[int, typer.Option(min=2, help="fires that judge")] = 2000,
+    heldout: Annotated[int | None, typer.Option(min=2, help="fires that judge", show_default="2000")] = None,
     fires: FireSet = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
@@ -486,8 +510,14 @@ def evaluate(
                 f"plans: {given[name]} and {path} have the same name; rename one, so that the table can tell them apart"
             )
         given[name] = path
-    settled = _settings(landscape, asked)
-    was = {name: value for name, value in _made_with(plans[0]).items() if name not in settled}
+    _refuse_beside_fires(fires, asked, heldout=heldout)
+    heldout = HELDOUT if heldout is None else heldout
+    # Saved fires know best what they burned in; of the plan its grid still holds.
+    tags, source = read_tags(plans[0]), plans[0]
+    if fires is not None:
+        tags, source = tags | read_vector_tags(fires), fires
+    settled = _settings(landscape, asked).keys()
+    was = {name: value for name, value in _kept(_made_with(source, tags), asked).items() if name not in settled}
     problem = _problem(landscape, asked, was)
     land, season = _opened(problem)
     chosen = {name: _read_plan(land, path) for name, path in given.items()}
@@ -496,7 +526,7 @@ def evaluate(
     else:
         duration_min = problem.fire_simulation_max_duration
         judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
-    quiet = problem.is_demo or "fire_simulation_max_duration" in settled | was or fires is not None
+    quiet = problem.is_demo or "fire_simulation_max_duration" in settled | was.keys() or fires is not None
     _tell(land, season, None if quiet else problem.fire_simulation_max_duration)
     told = problem.told()
     said = [
@@ -505,7 +535,7 @@ def evaluate(
         if name in ("buffer_cells", DURATION_TAG) or told.get(name) not in (None, Problem.model_fields[name].default)
     ]
     if said:
-        print(f"note: judged as {plans[0]} was made: {', '.join(said)}; options change it", file=sys.stderr)
+        print(f"note: judged as {source} was made: {', '.join(said)}; options change it", file=sys.stderr)
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up_whole_fires()
@@ -518,9 +548,19 @@ def evaluate(
     print("\n".join(report.score_lines(scores)))
 
 
-def _made_with(path: Path) -> dict[str, Any]:
-    """Settings a plan of ours was made with, from its tags; none for a raster of other origin."""
-    tags = read_tags(path)
+HELDOUT, SIMULATED = 2000, 1000
+
+
+def _refuse_beside_fires(saved: Path | None, asked: Mapping[str, Any], **numbers: int | None) -> None:
+    """Refuse options about fires where saved ones burn."""
+    flags = [FLAGS[name] for name in ("ignitions", "fire_simulation_max_duration") if name in asked]
+    flags += [{"n": "-n"}.get(name, f"--{name}") for name, value in numbers.items() if value is not None]
+    if saved is not None and flags:
+        raise InputError(f"{flags[0]}: the fires of {saved} have their own; leave it or --fire-set out")
+
+
+def _made_with(path: Path, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that a plan or fires of ours were made with, from their tags; none for a file of other origin."""
     if not tags.get("software", "").startswith("fuelbreak "):
         return {}
     made = {}
@@ -564,7 +604,7 @@ def _read_plan(landscape: Landscape, path: Path) -> Plan:
 def simulate(
     asked: dict[str, Any],
     landscape: Thing = DEMO,
-    n: Annotated[int, typer.Option("-n", "--fires", min=1, help="number of fires")] = 1000,
+    n: Annotated[int | None, typer.Option("-n", "--fires", min=1, help="number of fires", show_default="1000")] = None,
     saved: FireSet = None,
     stencil: Annotated[int, typer.Option(help="neighbors of a cell: 32 (most accurate), 16 or 8 (rough)")] = 32,
     out: Annotated[
@@ -586,7 +626,13 @@ def simulate(
     parallel.use_at_most(workers)
     if out is None and (perimeters or arrivals):
         raise InputError("--perimeters, --arrival-times: they need a folder to be written to; give --out FOLDER")
-    problem = _problem(landscape, asked)
+    _refuse_beside_fires(saved, asked, n=n)
+    if saved is not None and sizes is not None:
+        raise InputError("--compare-sizes: it draws fires of its own; leave it or --fire-set out")
+    n = SIMULATED if n is None else n
+    Fields.check_stencil(stencil)
+    was = {} if saved is None else _made_with(saved, read_vector_tags(saved))
+    problem = _problem(landscape, asked, was)
     past = None if sizes is None else streams.read_fire_sizes(sizes)
     land, season = _opened(problem)
     duration_min, units = problem.fire_simulation_max_duration, problem.units
@@ -612,11 +658,13 @@ def simulate(
         say("burn", 1.0, "")
         if out is not None:
             tags = _circumstances(land, problem, seed)
+            if saved is not None:
+                del tags["seed"]  # the fires' own stands in their origin
             report.write_burn_maps(
                 folder, result, tags=tags, units=units, perimeters=perimeters, arrivals=arrivals, say=say
             )
         if past is not None:
-            fit = compare_sizes(land, season, past.sizes_ha, n=n, seed=seed, say=say)
+            fit = compare_sizes(land, season, past.sizes_ha, n=n, seed=seed, stencil=stencil, say=say)
             report.sizes_figure(fit, units).savefig(folder / "sizes.png", dpi=120)
     unit, per_ha = ("acres", ACRES_PER_HA) if units == "us" else ("ha", 1.0)
     area = result.burned_area_ha * per_ha
@@ -690,7 +738,8 @@ def train(
             "max_workers": workers,
             "output_dir": None if out is None else str(out),
         }
-        settings |= {key: value for key, value in given.items() if value is not None}
+        settings = _kept(settings, asked) | {key: value for key, value in given.items() if value is not None}
+        _refuse_idle(settings, asked)
         if landscape == DEMO:
             settings["landscape"] = None
         resolved = training.make_config(settings, "command line" if config is None else str(config))

@@ -367,6 +367,7 @@ def write_fire_set(
     *,
     crs: str | None,
     transform: Transform | None,
+    tags: Mapping[str, object] | None = None,
 ) -> None:
     """Write fires as a GeoPackage of points, one at the center of each cell that ignites, whole or not at all.
 
@@ -374,7 +375,7 @@ def write_fire_set(
     ----------
     path : the .gpkg to write; its layer is called `ignitions`
     fields : further columns by name, (S,) each
-    crs, transform : as in `write_raster`
+    crs, transform, tags : as in `write_raster`
     """
     import shapely
 
@@ -391,11 +392,26 @@ def write_fire_set(
         **(fields or {}),
     }
     points = shapely.points(*_coordinates(grid, *(fires.row_col.T + 0.5)))
-    told = {_ORIGIN: fires.origin, _PERIOD: repr(float(fires.period_min)), _WEATHERS: fires.weathers}
+    told = {key: str(value) for key, value in (tags or {}).items()}
+    told |= {_ORIGIN: fires.origin, _PERIOD: repr(float(fires.period_min)), _WEATHERS: fires.weathers}
     _write_layer(place, "ignitions", "Point", points, columns, wkt, told)
 
 
 _ORIGIN, _PERIOD, _WEATHERS = "FUELBREAK_ORIGIN", "FUELBREAK_PERIOD_MIN", "FUELBREAK_WEATHERS"
+
+
+def read_vector_tags(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read the tags of a vector file, such as `write_fire_set` gave it."""
+    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give a GeoPackage, GeoJSON or shapefile")
+    try:
+        return dict(pyogrio.read_info(place).get("dataset_metadata") or {})
+    except (DataSourceError, DataLayerError) as error:
+        raise InputError(f"{place}: is no readable vector file ({error}); give a GeoPackage or GeoJSON") from None
 
 
 def read_fire_set(path: str | os.PathLike[str], *, crs: str | None, transform: Transform | None) -> FireSet:
@@ -415,8 +431,11 @@ def read_fire_set(path: str | os.PathLike[str], *, crs: str | None, transform: T
     try:
         index = np.array([[int(part) for part in text] for text in texts], np.int32)
         period = float(told[_PERIOD])
-    except (KeyError, ValueError):
-        raise InputError(f"{place}: its column weathers or its tags were changed; save the fires again") from None
+        numbers = np.array([columns[name] for name in ("fire", "duration_min", "weight")], np.float64)
+        if not np.isfinite(numbers[[0, 2]]).all() or np.isnan(numbers).any() or any(p is None for p in points):
+            raise ValueError
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{place}: its columns, points or tags were changed; save the fires again") from None
     return FireSet(
         _cells_of(grid, points),
         index[:, 0] if index.shape[1] == 1 else index,
@@ -519,7 +538,8 @@ class Places(NamedTuple):
     cells : (n, 2) int64 row and column of each point inside the grid
     columns : (n,) by name, of those points
     outside : how many points lie outside
-    covered : (H, W) bool, cells whose center lies in a polygon; None where the file has none
+    covered : (H, W) bool, cells whose center lies in a polygon, or that hold one smaller than a cell; None where the
+        file has no polygon
     """
 
     cells: npt.NDArray[np.int64]
@@ -557,7 +577,13 @@ def read_places(
     inside = ((cells >= 0) & (cells < shape)).all(axis=1)
     covered = None
     if (kind == 3).any():
-        covered = rasterize(parts[kind == 3], out_shape=shape, transform=Affine(*grid), dtype=np.uint8).astype(bool)
+        areas = parts[kind == 3]
+        covered = rasterize(areas, out_shape=shape, transform=Affine(*grid), dtype=np.uint8).astype(bool)
+        # One smaller than a cell may hold no cell's center, and counts for the cell it lies in all the same.
+        small = areas[shapely.area(areas) < abs(grid[0] * grid[4])]
+        for row, col in _cells_of(grid, shapely.point_on_surface(small)).tolist():
+            if 0 <= row < shape[0] and 0 <= col < shape[1]:
+                covered[row, col] = True
     if not inside.any() and (covered is None or not covered.any()):
         raise InputError(f"{place}: none of its {len(parts)} points and polygons lies on the map; give those that do")
     kept = {name: values[owner[kind == 0][inside]] for name, values in columns.items()}
@@ -572,12 +598,10 @@ def _read_vectors(place: Path, wkt: str) -> tuple[dict[str, str], npt.NDArray[An
     from rasterio.crs import CRS
     from rasterio.warp import transform as warp
 
-    if not place.is_file():
-        raise InputError(f"{place}: no such file; give a GeoPackage, GeoJSON or shapefile")
+    told = read_vector_tags(place)
     try:
         layers = pyogrio.list_layers(place)[:, 0].tolist()
         meta, _, geometry, values = pyogrio.raw.read(place, layer=layers[0] if layers else None)
-        told = pyogrio.read_info(place).get("dataset_metadata") or {}
         geometry = shapely.from_wkb(geometry)
     except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
         raise InputError(f"{place}: is no readable vector file ({error}); give a GeoPackage or GeoJSON") from None
@@ -587,6 +611,11 @@ def _read_vectors(place: Path, wkt: str) -> tuple[dict[str, str], npt.NDArray[An
     if theirs != CRS.from_wkt(wkt):
 
         def moved(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            if theirs.is_geographic and (np.abs(xy) > (360, 90)).any():
+                raise InputError(
+                    f"{place}: {xy[(np.abs(xy) > (360, 90)).any(axis=1)][0]} is no longitude and latitude; name the "
+                    "system that its coordinates are in with ogr2ogr -a_srs"
+                )
             return np.column_stack(warp(theirs, wkt, xy[:, 0], xy[:, 1]))
 
         geometry = shapely.transform(geometry, moved)

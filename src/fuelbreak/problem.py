@@ -149,6 +149,13 @@ class Problem(BaseModel):
     def _numbers(cls, value: object) -> object:
         return _parts(value)
 
+    @field_validator("burn_period")
+    @classmethod
+    def _start_first(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 0 <= value[0] < value[1] <= 24:
+            raise ValueError("give hours from 0 to 24, the start first")
+        return value
+
     @field_validator("wind_rasters")
     @classmethod
     def _pairs(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -223,6 +230,11 @@ class Problem(BaseModel):
                 longitude_deg=center_lon_lat(**grid)[0] if placed else None,
                 true_north_deg=true_north_deg(**grid) if placed else 0.0,
             )
+        if self.weather_pick != "hours" or self.burn_period is not None or self.humidity_pct is not None:
+            raise InputError(
+                "weather_pick, burn_period, humidity_pct: they say what to take from a record; give one as "
+                "weather_stream, or leave them out"
+            )
         if self.wind_rasters is not None:
             pairs = zip(self.wind_rasters[::2], self.wind_rasters[1::2], strict=True)
             in_kmh = np.float32(MPH_TO_KMH * WIND_10M_OVER_20FT if self.units == "us" else 1.0)
@@ -256,6 +268,9 @@ class Problem(BaseModel):
             )
             return opened if self.crs is None else with_crs(opened, self.crs)
 
+        for flag, value in (("--custom-fuels", self.custom_fuels), ("--crs", self.crs)):
+            if self.landscape is None and value is not None:
+                raise InputError(f"{flag}: the demo landscape is made with its own; leave it out, or give a raster")
         if self.landscape is None and self.window is not None:
             raise InputError("--window: the demo landscape is made in one size; leave --window out, or give a raster")
         return settle_buffer(
@@ -294,8 +309,8 @@ def make_problem(kind: type[P], settings: Mapping[str, Any], source: str, flags:
 def ignition_density(landscape: Landscape, path: str) -> tuple[npt.NDArray[np.float64], str | None]:
     """How likely fires start in each cell (H, W), from a raster, or from points and polygons; and what to tell.
 
-    A cell counts as often as points lie in it (by their column `weight`, if there is one), and once for each polygon
-    layer that covers it. Points and polygons are not mixed.
+    A cell counts as often as points lie in it (by their column `weight`, if there is one), and once where a polygon
+    covers it.
     """
     where: dict[str, Any] = {"crs": landscape.crs, "transform": landscape.transform, "shape": landscape.shape}
     if Path(path).suffix.lower() not in VECTOR_FILES:
@@ -306,7 +321,8 @@ def ignition_density(landscape: Landscape, path: str) -> tuple[npt.NDArray[np.fl
             raise InputError(
                 f"{path}: ignition density is {density[bad][0]:g} at row {row}, column {col}; give 0 or more"
             )
-        note = None
+        missing = int(np.isnan(density).sum())
+        note = f"{path}: it has no data on {missing} of {density.size} cells; no fire starts there" if missing else None
     else:
         places = read_places(path, **where)
         density = np.zeros(landscape.shape)
@@ -343,7 +359,13 @@ def bank_digest(weathers: Sequence[Weather]) -> str:
     return hashlib.sha256(repr([weather.content() for weather in weathers]).encode()).hexdigest()[:16]
 
 
-def save_fires(path: str | Path, landscape: Landscape, fires: Fires, burned_ha: npt.NDArray[np.float64]) -> None:
+def save_fires(
+    path: str | Path,
+    landscape: Landscape,
+    fires: Fires,
+    burned_ha: npt.NDArray[np.float64],
+    tags: Mapping[str, object] | None = None,
+) -> None:
     """Save fires as a GeoPackage of points, so that `saved_fires` burns them again exactly."""
     fire_set = FireSet(
         fires.ignitions,
@@ -356,7 +378,7 @@ def save_fires(path: str | Path, landscape: Landscape, fires: Fires, burned_ha: 
         bank_digest(fires.weather),
     )
     more = {"burned_ha": burned_ha}
-    write_fire_set(path, fire_set, more, crs=landscape.crs, transform=landscape.transform)
+    write_fire_set(path, fire_set, more, crs=landscape.crs, transform=landscape.transform, tags=tags)
 
 
 def saved_fires(path: str | Path, landscape: Landscape, season: Season) -> Fires:

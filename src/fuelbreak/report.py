@@ -178,7 +178,7 @@ def write_burn_maps(
         tags=tags | {"meaning": meaning},
         description=names,
     )
-    save_fires(told("fires.gpkg"), landscape, fires, result.burned_area_ha)
+    save_fires(told("fires.gpkg"), landscape, fires, result.burned_area_ha, tags)
     if perimeters:
         some = range(min(perimeters, len(fires)))
         write_perimeters(

@@ -32,7 +32,7 @@ SERIES_END_MIN = 2**17
 HOLDING_BLOCK = 2**20  # draws mixed at once: 8 MB an array
 SPLITMIX64_STEP = np.uint64(0x9E3779B97F4A7C15)
 
-DESIGN_HOUR = 14.0  # the hour of a percentile's weather: when fine fuel is driest
+DRIEST_HOUR = 14  # of a day, for fine fuel
 
 
 @dataclass(frozen=True)
@@ -503,7 +503,9 @@ def _percentile_bank(
     if "dead_1h_pct" not in moistures:
         moistures["dead_1h_pct"] = float(np.percentile(hours.reference_pct[which], 100 - percentile))
         month = int(np.bincount(hours.month[which]).argmax())
-        sky = Sky(month, DESIGN_HOUR, 0.0, hours.elevation_m)
+        in_period = np.unique(hours.hour[which])
+        driest = in_period[np.argmin(np.abs(in_period - DRIEST_HOUR))]
+        sky = Sky(month, float(driest), 0.0, hours.elevation_m)
     windy = which[hours.wind_speed_kmh[which] > 0]
     if not len(windy):
         return (_with_moisture(design, sky, moistures, wind_speed_kmh=0.0, wind_from_deg=0.0),)

@@ -141,6 +141,7 @@ def compare_sizes(
     *,
     n: int = 1000,
     seed: int = 0,
+    stencil: int = 32,
     say: Callable[[str, float, str], None] | None = None,
 ) -> SizeFit:
     """Burn the same fires for half an hour to two days and say which duration gives the sizes of past fires.
@@ -152,6 +153,7 @@ def compare_sizes(
     ----------
     past_ha : sizes of past fires, hectares
     n, seed : of the simulated fires
+    stencil : as for `spread`
     say : told of progress: stage, share done, message
     """
     from scipy.stats import ks_2samp
@@ -159,7 +161,7 @@ def compare_sizes(
     past = np.maximum(np.asarray(past_ha, np.float64), landscape.hectares_per_cell)
     if past.ndim != 1 or not len(past) or not np.isfinite(past).all():
         raise InputError("past fires: give a list of sizes in hectares")
-    fields = Fields(landscape, checked_bank(season))
+    fields = Fields(landscape, checked_bank(season), stencil=stencil)
     tried: dict[float, tuple[npt.NDArray[np.float64], float, float]] = {}
     longest = np.inf
     if isinstance(season, Season) and season.series is not None:

@@ -273,9 +273,7 @@ class Fields:
         shaded: Landscape | None = None,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
-        if not isinstance(stencil, int | np.integer) or stencil not in _kernels.STENCILS:
-            offered = ", ".join(map(str, _kernels.STENCILS))
-            raise InputError(f"stencil: {stencil!r} neighbors are not offered; use {offered}")
+        self.check_stencil(stencil)
         if shaded is not None and (shaded.shape, shaded.cell_size_m) != (landscape.shape, landscape.cell_size_m):
             raise InputError("shaded: it is another grid; make it of this landscape with `landscape.shaded`")
         self.landscape, self.weathers, self.stencil, self.shaded = landscape, tuple(weathers), stencil, shaded
@@ -284,6 +282,13 @@ class Fields:
         self._lock = threading.Lock()
         self._step = _value_step(landscape)
         self._too_long, self._spreading = 0, 0
+
+    @staticmethod
+    def check_stencil(stencil: int) -> None:
+        """Refuse a number of neighbors that is not offered."""
+        if not isinstance(stencil, int | np.integer) or stencil not in _kernels.STENCILS:
+            offered = ", ".join(map(str, _kernels.STENCILS))
+            raise InputError(f"stencil: {stencil!r} neighbors are not offered; use {offered}")
 
     @property
     def whole_window(self) -> Window:

@@ -176,7 +176,18 @@ class _Rows:
 
         names = ("temperature_c", "humidity_pct", "rain_mm", "wind_speed_kmh", "wind_from_deg", "cloud_pct")
         columns: dict[str, Any] = {name: column(name) for name in names}
-        moistures = {name: column(name) for name in MOISTURES if not np.isnan(column(name)).any()}
+        moistures = {}
+        for name in MOISTURES:
+            values = column(name)
+            if np.isnan(values).all():
+                continue
+            if np.isnan(values).any():
+                line = self.kept[int(np.argmax(np.isnan(values)))][0]
+                raise InputError(
+                    f"{self.path}, line {line}: {name} is missing where other lines have it; fill it in, or take "
+                    "the column out"
+                )
+            moistures[name] = values
         return WeatherStream(
             Path(self.path).name,
             time,
@@ -285,7 +296,13 @@ def _table(path: str | Path, lines: list[str]) -> tuple[list[str], list[tuple[in
     reader = csv.reader(io.StringIO("\n".join(lines)))
     header: list[str] | None = None
     rows = []
-    for row in reader:
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise InputError(f"{path}, line {reader.line_num}: {error}; look for a stray quote there") from error
+        if row is None:
+            break
         if not any(cell.strip() for cell in row):
             continue
         if header is None:
@@ -323,6 +340,8 @@ _FW21_NEEDED = ("temperature_c", "humidity_pct", "wind_speed_kmh", "wind_from_de
 def _read_fw21(path: str | Path, lines: list[str]) -> WeatherStream:
     header, body = _table(path, lines)
     at = {name.lower(): i for i, name in enumerate(header)}
+    if "datetime" not in at:
+        raise InputError(f"{path}, line 1: no column DateTime; call the column of times that, with Z for UTC")
     columns = {}
     for name, (title, units) in _FW21.items():
         found = {unit: at[f"{title}({unit})".lower()] for unit in units if f"{title}({unit})".lower() in at}
@@ -361,14 +380,14 @@ def _read_fw21(path: str | Path, lines: list[str]) -> WeatherStream:
 
 
 def _iso_time(path: str | Path, line: int, text: str) -> tuple[datetime, str]:
-    """Clock time and "Z" for UTC, else the empty text: an offset tells that the clock is local."""
+    """Clock time and "Z" for UTC, else the empty text: an offset that is not 0 tells that the clock is local."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(
             f"{path}, line {line}: {text!r} is no date and time; write it as 2018-06-21T14:00:00, with Z for UTC"
         ) from None
-    return time.replace(tzinfo=None), "Z" if text.strip().upper().endswith("Z") else ""
+    return time.replace(tzinfo=None), "Z" if time.utcoffset() == timedelta(0) else ""
 
 
 _SPEED_TO_KMH = {"mph": MPH_TO_KMH, "kph": 1.0, "mps": 3.6, "kts": 1.852}
@@ -415,6 +434,7 @@ def _read_station(path: str | Path, lines: list[str]) -> WeatherStream:
             cloud_pct=_number(cloud, path, line, "Cloud_Cover") if cloud else math.nan,
         )
         geographic = "coord_sys" in at and row[at["coord_sys"]].upper() == "GEOGCS"
+        geographic = geographic and {"lat/ycoord", "lon/xcoord"} <= set(at)
         if geographic and longitude is None:
             latitude = _number(row[at["lat/ycoord"]], path, line, "Lat/YCoord")
             longitude = _number(row[at["lon/xcoord"]], path, line, "Lon/XCoord")
@@ -545,7 +565,9 @@ def _fuel_model(path: str | Path, line: int, parts: list[str], metric: bool) -> 
             if code in NONBURNABLE_CODES
             else "is none"
         )
-        raise InputError(f"{path}, line {line}: fuel model {given['fuel model']:g} {why}; give a number from 14 to 89")
+        raise InputError(
+            f"{path}, line {line}: fuel model {given['fuel model']:g} {why}; give another number, such as 14 to 89"
+        )
     per_load = TONNES_PER_HA_TO_LB_PER_FT2 if metric else TONS_PER_ACRE_TO_LB_PER_FT2
     per_sav, per_depth = (FT_TO_M * 100, 0.01 / FT_TO_M) if metric else (1.0, 1.0)
     loads = tuple(given[what] * per_load for what in loaded)

@@ -64,7 +64,7 @@ CROWN_RATE_FACTOR = 3.34  # ... times this
 
 _DEAD, _LIVE = slice(0, 4), slice(4, 6)  # size classes: dead 1-h, 10-h, 100-h, cured herb | live herb, live woody
 _METHODS = get_args(CrownMethod)
-_BLOCK_CELLS = 1 << 14  # temporaries of a block stay in the processor's cache
+_BLOCK_CELLS = 1 << 16  # more spills out of the processor's caches, fewer are mostly calls
 
 
 def _compiled(function: F) -> F:
@@ -164,9 +164,9 @@ def fire_behavior(
     maps: list[Any] = [np.empty(shape, kind) for kind in (*[np.float32] * 5, np.uint8)]
     found = FireBehavior(*maps)
     out = [getattr(found, field.name).ravel() for field in fields(FireBehavior)]
-    same = np.ones(_BLOCK_CELLS, np.float32)
+    same = np.ones(min(_BLOCK_CELLS, landscape.fuel_model.size), np.float32)
     air = _air(np.float32(weather.wind_speed_kmh) * same, np.float32(weather.wind_from_deg) * same)
-    classes = np.zeros(_BLOCK_CELLS, np.uint8)
+    classes = np.zeros(len(same), np.uint8)
     for start in range(0, landscape.fuel_model.size, _BLOCK_CELLS):
         block = slice(start, start + _BLOCK_CELLS)
         cells = _Cells(*(layer[block] for layer in layers))

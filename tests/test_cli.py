@@ -16,9 +16,10 @@ from rasterio.transform import Affine
 from test_streams import wxs
 
 from fuelbreak import Fires, Landscape, __version__, parallel
-from fuelbreak.cli import DEMO_LARGEST_BUFFER, main
+from fuelbreak.cli import DEMO_LARGEST_BUFFER, _heading, main
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import CAVEAT
+from fuelbreak.problem import Problem
 from fuelbreak.scenarios import fire_season
 from fuelbreak.spread import spread
 
@@ -146,7 +147,7 @@ def test_demo(tmp_path, capsys):
     for word in ("no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv", "suppression", "demo 50"):
         assert word in out
     assert "compiling" in err
-    assert out.splitlines()[1] == "area of interest 50 x 50 cells, buffer 15 cells, fires of 60 min"
+    assert out.splitlines()[1] == "area of interest 50 x 50 cells, 225 ha; buffer 15 cells, fires of 60 min"
 
 
 @pytest.mark.parametrize("method", ["burn-probability", "static_dpv"])
@@ -183,7 +184,7 @@ def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(ti
     inside = bands()[3][6:18, 5:15] != 99
     assert (ranks > 0).sum() == int(np.floor(0.1 * inside.sum() + 0.5))
     assert "plan, maps and scores" in out
-    assert "area of interest 12 x 10 cells, buffer 3 cells, fires of 60 min" in out
+    assert "area of interest 12 x 10 cells, 11 ha; buffer 3 cells, fires of 60 min" in out
     settings = json.loads((folder / "config.json").read_text())["settings"]
     wanted = {"window": "6,5,12,10", "buffer_cells": 3, "duration_min": 60, "grid": [18, 16], "wind_speed_kmh": 40}
     wanted |= {"area_of_interest": [3, 3, 12, 10], "dead_100h_pct": 10, "num_weathers": 16, "seed": 0}
@@ -215,7 +216,7 @@ def test_plan_in_a_window_tells_what_was_settled_and_evaluate_judges_it_again(ti
     monkeypatch.chdir(folder)
     code, out, _ = run(capsys, "evaluate", tif, "plan.tif", "--heldout", "80")
     assert code == 0
-    assert out.splitlines()[1] == "area of interest 12 x 10 cells, buffer 3 cells, fires of 60 min"
+    assert out.splitlines()[1] == "area of interest 12 x 10 cells, 11 ha; buffer 3 cells, fires of 60 min"
     assert "plan/plan " in out
     with rasterio.open(folder / "plan.tif", "r+") as file:
         file.update_tags(buffer_cells="wide")
@@ -685,6 +686,8 @@ def test_us_units_go_in_and_come_out(tif, tmp_path, capsys):
     with rasterio.open(tmp_path / "o" / "flame_lengths.tif") as file:
         assert file.descriptions[1] == "mean flame length where the cell burns, ft"
     _, text, _ = run(capsys, "landscape", "info", tif, "--units", "us", "--json")
+    acres = 24 * 20 * 0.09 / 0.40468564224
+    assert f"24 x 20 cells, {acres:,.0f} acres; buffer 0 cells" in _heading(Landscape.open(tif), Problem(units="us"))
     assert json.loads(text)["elevation_ft"][0] == pytest.approx(1000 / 0.3048)
     for command in ("demo", "plan", "evaluate", "simulate", "train"):
         assert "--units" in run(capsys, command, "--help")[1]

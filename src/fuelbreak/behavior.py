@@ -28,7 +28,7 @@ from fuelbreak.fuels import FUEL_MODELS, FuelModel
 from fuelbreak.landscape import Landscape
 from fuelbreak.moisture import LARGEST_CORRECTION_PCT, correction_pct
 from fuelbreak.scenarios import MOISTURES, CrownMethod, CrownRate, Sky, Weather
-from fuelbreak.streams import WIND_10M_OVER_20FT
+from fuelbreak.streams import BTU_LB_PER_KJ_KG, WIND_10M_OVER_20FT
 
 F = TypeVar("F", bound=Callable[..., Any])
 FloatArray = npt.NDArray[np.float64]  # terms of the fuel table
@@ -41,7 +41,6 @@ NO_FIRE, SURFACE_FIRE, PASSIVE_CROWN_FIRE, ACTIVE_CROWN_FIRE = range(4)
 FT_PER_M = 1 / 0.3048
 FT_MIN_PER_KMH = 1000 * FT_PER_M / 60
 FT_MIN_PER_MPH = 88.0
-BTU_LB_PER_KJ_KG = 1 / 2.326
 LB_FT2_PER_KG_M2 = 2.2046226218 * 0.3048**2
 KW_M_PER_BTU_FT_S = (
     1.05505585262 / 0.3048

@@ -44,8 +44,6 @@ from fuelbreak.train import Say, TrainConfig
 DEMO = "demo"
 COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 AGAINST = ("random", "burn_probability", "static_dpv", "sequential_dpv")
-ACRES_PER_HA = 1 / 0.40468564224
-FT_PER_M = 1 / 0.3048
 
 # A mistake in the options. Of click, or of the copy of it that newer typer carries: the two are not the same class.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -346,9 +344,12 @@ def _circumstances(land: Landscape, problem: Problem, seed: int) -> dict[str, An
 def _heading(land: Landscape, problem: Problem) -> str:
     _, _, rows, cols = land.aoi_window
     duration_min = problem.fire_simulation_max_duration
+    unit, per_ha = report.area_unit(problem.units)
+    area = land.area_of_interest.sum() * land.hectares_per_cell * per_ha
     return (
         f"{land.label}\n"
-        f"area of interest {rows} x {cols} cells, buffer {_buffer_cells(land)} cells, fires of {duration_min:g} min"
+        f"area of interest {rows} x {cols} cells, {area:,.0f} {unit}; buffer {_buffer_cells(land)} cells, "
+        f"fires of {duration_min:g} min"
     )
 
 
@@ -666,7 +667,7 @@ def simulate(
         if past is not None:
             fit = compare_sizes(land, season, past.sizes_ha, n=n, seed=seed, stencil=stencil, say=say)
             report.sizes_figure(fit, units).savefig(folder / "sizes.png", dpi=120)
-    unit, per_ha = ("acres", ACRES_PER_HA) if units == "us" else ("ha", 1.0)
+    unit, per_ha = report.area_unit(units)
     area = result.burned_area_ha * per_ha
     summary: dict[str, Any] = {
         "fires": len(fires),
@@ -782,7 +783,7 @@ def landscape_info(landscape: Thing, asked: dict[str, Any], as_json: AsJson = Fa
     codes, counts = np.unique(land.fuel_model, return_counts=True)
     known = land.fuel_model != 0  # 0 is no data, and what the other layers hold there is only a filling
     north = true_north_deg(land.crs, land.transform, land.shape) if land.crs and land.transform else None
-    unit, per_meter = ("ft", FT_PER_M) if problem.units == "us" else ("m", 1.0)
+    unit, per_meter = report.length_unit(problem.units)
     facts = {
         "label": land.label,
         "rows": land.shape[0],

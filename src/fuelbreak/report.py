@@ -19,6 +19,7 @@ from fuelbreak.problem import save_fires
 from fuelbreak.scenarios import Fires
 from fuelbreak.simulate import SizeFit
 from fuelbreak.spread import Fields, SpreadResult, spread
+from fuelbreak.streams import FT_TO_M, HA_PER_ACRE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,16 @@ F4 = npt.NDArray[np.float32]
 NODATA = -9999.0
 EDGE_LIMIT = 0.05  # share of fires that reach the map's edge above which the edge counts as a break of its own
 MAP_DPI = 150
+
+
+def area_unit(units: str) -> tuple[str, float]:
+    """What areas are told in, and how many of it make a hectare."""
+    return ("acres", 1 / HA_PER_ACRE) if units == "us" else ("ha", 1.0)
+
+
+def length_unit(units: str) -> tuple[str, float]:
+    """What heights and flame lengths are told in, and how many of it make a meter."""
+    return ("ft", 1 / FT_TO_M) if units == "us" else ("m", 1.0)
 
 
 def check_can_write_gis(landscape: Landscape) -> None:
@@ -165,7 +176,7 @@ def write_burn_maps(
         tags=tags | {"meaning": meaning},
         description="conditional burn probability",
     )
-    unit, per_meter = ("ft", 1 / 0.3048) if units == "us" else ("m", 1.0)
+    unit, per_meter = length_unit(units)
     bands = [probability, result.conditional_flame_length_m() * np.float32(per_meter), *result.flame_length_classes()]
     names = ["conditional burn probability", f"mean flame length where the cell burns, {unit}"]
     names += [f"share of flames of {each} ft where the cell burns" for each in FLAME_CLASSES_FT]
@@ -208,7 +219,7 @@ def sizes_figure(fit: SizeFit, units: str = "metric") -> Figure:
     """Sizes of past and simulated fires as shares of fires that are larger, and how well each duration fits."""
     from matplotlib.figure import Figure
 
-    unit, per_ha = ("acres", 1 / 0.40468564224) if units == "us" else ("ha", 1.0)
+    unit, per_ha = area_unit(units)
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
 

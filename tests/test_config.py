@@ -67,6 +67,8 @@ def test_the_resolved_configuration_is_printed_with_every_default(tmp_path: Path
         ({"num_parallel_envs": 0}, "num_parallel_envs = 0: "),
         ({"parallel_method": "magic"}, "parallel_method = 'magic': .*'sequential', 'threading' or 'multiprocessing'"),
         ({"fire_simulation_max_duration": float("nan")}, "fire_simulation_max_duration = nan: "),
+        ({"fire_simulation_max_duration": float("inf")}, "fire_simulation_max_duration = inf: .*finite"),
+        ({"buffer_cells": 401}, "buffer_cells = 401: .*less than or equal to 400"),
         ({"budget": True}, "budget = True: "),
         ({"memory_simulations": 3000}, "memory_simulations = 3000: the bank holds fire_bank_size = 2000 fires"),
     ],

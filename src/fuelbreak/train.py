@@ -28,7 +28,7 @@ from fuelbreak.errors import InputError
 from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units
-from fuelbreak.problem import Problem, make_problem
+from fuelbreak.problem import DEMO_DURATION_MIN, Problem, make_problem
 from fuelbreak.scenarios import Fires, check_draw
 from fuelbreak.spread import Fields, spread, warm_up
 
@@ -43,6 +43,11 @@ Say = Callable[[str, float, str], None]
 class TrainConfig(Problem):
     """Every setting of a training run, with its documented default; a JSON file may give any of them."""
 
+    # Narrower than where nothing is learned: every step of every episode pays for the buffer, and fires have an end.
+    buffer_cells: int | None = Field(None, ge=0, le=400, description=Problem.model_fields["buffer_cells"].description)
+    fire_simulation_max_duration: float = Field(
+        DEMO_DURATION_MIN, gt=0, description=Problem.model_fields["fire_simulation_max_duration"].description
+    )
     budget: int | float | str = Field(0.05, description="share of the treatable cells to treat, or a number of cells")
 
     num_parallel_envs: int = Field(4, ge=1, le=4096, description="episodes that run side by side")

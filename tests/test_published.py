@@ -56,16 +56,19 @@ def behave_units(found: FireBehavior) -> tuple[float, float, float]:
 
 # testBehave.cpp of firelab/behave, testSurfaceSingleFuelModel: 6/7/8/60/90 %, 5 mph at 20 ft, canopy 30 ft, crown ratio
 # 0.5. Wind "from 90 degrees upslope" is wind across a slope that faces north.
+SURFACE_CASES = [
+    (124, math.degrees(math.atan(0.3)), 0, 0, 50, 8.876216),
+    (124, math.degrees(math.atan(0.3)), 0, 90, 50, 7.091665),
+    (124, 30, 95, 45, 50, 19.677584),
+    (124, math.degrees(math.atan(0.3)), 215, 45, 50, 4.113265),
+    (124, math.degrees(math.atan(0.3)), 5, 45, 50, 8.503960),
+    (4, 30, 0, 90, 40, 46.631688),
+]
+CROWN_TYPES = {"surface": 1, "conditional_crown_fire": 1, "torching": 2, "crowning": 3}
+
+
 @pytest.mark.parametrize(
-    ("code", "slope_deg", "aspect_deg", "wind_from_deg", "cover_pct", "chains_per_hour"),
-    [
-        (124, math.degrees(math.atan(0.3)), 0, 0, 50, 8.876216),
-        (124, math.degrees(math.atan(0.3)), 0, 90, 50, 7.091665),
-        (124, 30, 95, 45, 50, 19.677584),
-        (124, math.degrees(math.atan(0.3)), 215, 45, 50, 4.113265),
-        (124, math.degrees(math.atan(0.3)), 5, 45, 50, 8.503960),
-        (4, 30, 0, 90, 40, 46.631688),
-    ],
+    ("code", "slope_deg", "aspect_deg", "wind_from_deg", "cover_pct", "chains_per_hour"), SURFACE_CASES
 )
 def test_behave_own_surface_tests(
     code: int, slope_deg: float, aspect_deg: float, wind_from_deg: float, cover_pct: float, chains_per_hour: float
@@ -219,7 +222,7 @@ def test_behave_surface_fire_in_all_models() -> None:
 
 def test_behave_crown_fire(monkeypatch: pytest.MonkeyPatch) -> None:
     """With Behave's unit factor every case agrees; with the true one, 0.08 % away, the rates stay within 1 %."""
-    types = {"surface": 1, "conditional_crown_fire": 1, "torching": 2, "crowning": 3}
+    types = CROWN_TYPES
     seen, off = set(), []
     for row, landscape, weather in rows_of("behave_crown.csv"):
         rate = float(row["spread_rate_ch_h"])
@@ -249,6 +252,10 @@ def read_layer(folder: Path, name: str) -> npt.NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def vermont(shared_data: Path) -> dict[str, npt.NDArray[np.float32]]:
+    return vermont_layers(shared_data)
+
+
+def vermont_layers(shared_data: Path) -> dict[str, npt.NDArray[np.float32]]:
     folder = shared_data / "landfire_vermont"
     names = {"aspect": "LC20_Asp_220", "slope": "LC20_SlpP_220", "fuel": "LC22_F40_230", "cover": "LC22_CC_230"}
     names |= {"height": "LC22_CH_230", "base": "LC22_CBH_230", "density": "LC22_CBD_230"}

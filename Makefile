@@ -48,5 +48,5 @@ $(VENV)/.learn: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) -e '.[learn,dev]'
+	$(PIP) -e '.[learn,ray,dev]'
 	@touch $(VENV)/.learn $@

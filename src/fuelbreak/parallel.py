@@ -5,10 +5,12 @@ Runs callables; knows nothing of fire.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import operator
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_exit
 from pathlib import Path
@@ -77,6 +80,39 @@ def checked_method(method: str) -> str:
     if method not in METHODS:
         raise InputError(f"parallel method: {method!r} is unknown; use one of {', '.join(METHODS)}")
     return method
+
+
+def join_ray(address: str | None = None) -> Any:
+    """The module `ray`, connected: to the cluster at `address`, or one of this machine's cores started here.
+
+    A cluster that is connected already is used as it is. One started here ends with this process.
+
+    Parameters
+    ----------
+    address : host:port, "auto" for the cluster this machine belongs to, None for a local one
+    """
+    if find_spec("ray") is None:
+        raise InputError("method ray needs ray, which is not installed; run: pip install 'fuelbreak[ray]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    import ray
+
+    if ray.is_initialized():
+        return ray
+    where: dict[str, Any] = {"num_cpus": available_cores(), "include_dashboard": False}
+    try:
+        if address:
+            where = {"address": address}
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            if host:  # ray itself would ask for minutes
+                socket.create_connection((host, int(port)), timeout=5).close()
+        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split()[:30]) or type(error).__name__
+        raise InputError(
+            f"--ray-address: cannot join the cluster at {address or 'this machine'} ({said}); "
+            "start one with: ray start --head"
+        ) from error
+    return ray
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from multiprocessing.shared_memory import SharedMemory
 
@@ -15,7 +18,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from fuelbreak import parallel
-from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names
+from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names, settled_workers
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan
 from fuelbreak.scenarios import Fires, Weather, fire_season
@@ -68,6 +71,7 @@ def test_the_registered_ids_make_it():
     vector.close()
 
 
+@pytest.mark.filterwarnings("ignore:.* share .* core:RuntimeWarning")  # three on two cores are asked for
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_row_i_is_the_single_environment_with_that_seed_bit_for_bit(land, method, workers):
@@ -113,7 +117,7 @@ def test_repaired_losses_are_those_of_a_fresh_simulation_of_the_plan(land):
     """The judge and the environment agree on what a plan is worth, to the last bit."""
     fires = Fires.draw(land, 30, 5)
     episodes = Episodes(land, fires, 1, 30, 8)
-    episodes.reset([0], [0])
+    episodes.reset([0], [np.arange(episodes.ensemble.fires_per_episode)])
     rng = np.random.default_rng(0)
     for _ in range(8):
         episodes.step(np.array([rng.choice(np.flatnonzero(episodes.action_mask()[0]))]))
@@ -185,16 +189,156 @@ def test_rendering_is_an_image_that_shows_the_break(land):
     assert (before[action // 10 * scale, action % 10 * scale] != 0).any()
 
 
-def test_a_worker_that_dies_is_named_and_nothing_is_left_behind(land):
+def choose(info, rng: np.random.Generator) -> np.ndarray:
+    """An allowed unit for each row."""
+    return (info["action_mask"] * rng.random(info["action_mask"].shape)).argmax(axis=1)
+
+
+def told(vector: VectorizedFireEnv, kill=None) -> list:
+    """All that several episodes tell, some rows restarted on the way; `kill(i)` is called within step i."""
+    rng, everything = np.random.default_rng(5), []
+    obs, info = vector.reset(seed=3)
+    for i in range(30):
+        if i in (6, 12, 18, 24):
+            obs, info = vector.reset()
+        if i == 9:  # rows in different states
+            obs, info = vector.reset(options={"reset_mask": np.arange(vector.num_envs) == 1})
+        vector.step_async(choose(info, rng))
+        if kill is not None:
+            kill(i)
+        obs, reward, terminated, _, info = vector.step_wait()
+        everything += [obs, reward, terminated, info["loss"], info["action_mask"], vector.cells_solved]
+    return everything
+
+
+def test_a_worker_killed_at_any_moment_changes_nothing_20_times(land):
+    quiet = VectorizedFireEnv(3, "sequential", landscape=land, **SMALL)
+    expected = told(quiet)
+    vector = VectorizedFireEnv(3, "multiprocessing", 2, land, **SMALL)
+    rng, killed = np.random.default_rng(0), set()
+
+    def kill(step: int) -> None:
+        if len(killed) < 20:
+            time.sleep(float(rng.choice([0, 0.0002, 0.001, 0.01])))  # before, in and after its work
+            victims = vector.pids if rng.random() < 0.3 else rng.choice(vector.pids, 1).tolist()
+            for victim in set(victims) - killed:  # one killed after its answer is found dead at the next call
+                os.kill(victim, signal.SIGKILL)
+                killed.add(victim)
+
+    memory = vector._memory.name
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        seen = told(vector, kill)
+    assert len(killed) >= 20
+    assert len(warned) == len(killed)
+    assert all("killed by SIGKILL" in str(each.message) for each in warned)
+    for a, b in zip(expected, seen, strict=True):
+        np.testing.assert_array_equal(a, b)
+    vector.close()
+    assert not any(psutil.pid_exists(pid) for pid in killed)
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(memory)
+
+
+def test_a_second_death_in_a_row_ends_it_with_the_cause(land, monkeypatch):
     vector = VectorizedFireEnv(2, "multiprocessing", 2, land, **SMALL)
     _, info = vector.reset(seed=0)
+    new = vector._workers._new
+
+    def doomed(i: int):
+        member = new(i)
+        os.kill(member.pid, signal.SIGKILL)
+        return member
+
+    monkeypatch.setattr(vector._workers, "_new", doomed)
     os.kill(vector.pids[1], signal.SIGKILL)
-    actions = np.array([np.flatnonzero(row)[0] for row in info["action_mask"]])
-    with pytest.raises(RuntimeError, match="worker 1"):
-        vector.step(actions)
+    with pytest.raises(
+        parallel.WorkerLost, match=r"worker 1 ended twice in a row \(process \d+, killed by SIGKILL; then"
+    ):
+        vector.step(info["action_mask"].argmax(axis=1))
     pids = vector.pids
     vector.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_an_environment_that_is_not_closed_leaves_nothing_behind():
+    script = (
+        "from fuelbreak.env import VectorizedFireEnv\n"
+        "env = VectorizedFireEnv(2, 'multiprocessing', 2, num_simulations=1, bank_size=1, budget=1)\n"
+        "env.reset(seed=0)\n"
+        "print(*env.pids, env._memory.name)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    *pids, memory = ran.stdout.split()
+    assert len(pids) == 2
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids)
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(memory)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_actors_of_ray_tell_the_same_bits(ray_cluster, land, workers):
+    expected = told(VectorizedFireEnv(3, "sequential", landscape=land, **SMALL))
+    vector = VectorizedFireEnv(3, "ray", workers, land, **SMALL)
+    assert len(vector.pids) == workers
+    killed = []
+
+    def kill(step: int) -> None:
+        if step in (4, 20):
+            killed.append(vector.pids[step % workers])
+            os.kill(killed[-1], signal.SIGKILL)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        seen = told(vector, kill)
+    assert [str(each.message).split(" (")[0] for each in warned] == [
+        f"worker {4 % workers} ended",
+        f"worker {20 % workers} ended",
+    ]
+    for a, b in zip(expected, seen, strict=True):
+        np.testing.assert_array_equal(a, b)
+    pids = vector.pids
+    vector.close()
+    assert len({*pids, *killed}) == workers + 2
+    deadline = time.monotonic() + 20  # ray ends actors in its own time
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "cores", "asked", "settled"),
+    [
+        ("sequential", 4, 8, (None, None), (0, 1)),
+        ("threading", 4, 8, (None, None), (0, 8)),
+        ("threading", 4, 8, (2, None), (0, 2)),
+        ("multiprocessing", 4, 4, (None, None), (4, 1)),
+        ("multiprocessing", 4, 16, (None, None), (4, 4)),
+        ("multiprocessing", 6, 8, (None, None), (6, 1)),
+        ("multiprocessing", 4, 2, (None, None), (2, 1)),
+        ("multiprocessing", 4, 8, (4, 2), (4, 2)),
+        ("ray", 8, 6, (3, None), (3, 1)),
+    ],
+)
+def test_environments_times_workers_stay_within_the_cores(monkeypatch, method, rows, cores, asked, settled):
+    monkeypatch.setattr(parallel, "available_cores", lambda: cores)
+    assert settled_workers(method, rows, 50, cores, *asked) == settled
+    assert max(1, settled[0]) * settled[1] <= cores
+
+
+@pytest.mark.parametrize(
+    ("method", "asked", "says"),
+    [
+        ("threading", (3, None), "threading: 3 threads share 2 cores"),
+        ("multiprocessing", (4, 1), "multiprocessing: 4 workers x 1 threads share 2 cores"),
+        ("ray", (None, 2), "ray: 2 workers x 2 threads share 2 cores"),
+    ],
+)
+def test_more_than_the_cores_only_if_asked_and_with_a_warning(method, asked, says):
+    with pytest.warns(RuntimeWarning, match=says):
+        workers, threads = settled_workers(method, 4, 50, 2, *asked)
+    assert max(1, workers) * threads > 2
 
 
 def test_closing_in_the_middle_of_a_step_leaves_nothing_though_a_worker_was_killed(land):
@@ -342,6 +486,7 @@ def test_cells_solved_is_the_same_by_any_method_and_counts_no_bank(land):
     assert counts[0][-1] > 0
 
 
+@pytest.mark.filterwarnings("ignore:.* share .* core:RuntimeWarning")  # that many are asked for
 def test_no_more_threads_than_fires(land, monkeypatch):
     used = []
     run = parallel.run_threads
@@ -389,7 +534,7 @@ def test_a_season_turns_about_its_design_wind():
 
 def test_the_plan_of_an_episode_is_a_plan_of_its_landscape(land):
     episodes = Episodes(land, Fires.draw(land, 5, 0), 1, 5, 2)
-    episodes.reset([0], [0])
+    episodes.reset([0], [np.arange(episodes.ensemble.fires_per_episode)])
     units = np.flatnonzero(episodes.action_mask()[0])[[3, 9]]
     for unit in units:
         episodes.step(np.array([unit]))

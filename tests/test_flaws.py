@@ -193,7 +193,7 @@ def test_flaw_4_rewards_and_counts_do_not_depend_on_how_many_fires_there_are(lan
     rewards, planes = [], []
     for fires in (few, thousand):
         episodes = Episodes(land, fires, 1, len(fires), 5)
-        episodes.reset([0], [0])
+        episodes.reset([0], [np.arange(episodes.ensemble.fires_per_episode)])
         units = np.flatnonzero(episodes.action_mask()[0])[::17][:5]
         rewards.append([float(episodes.step(np.array([unit]))[0][0]) for unit in units])
         planes.append(episodes.ensemble.planes())
@@ -212,7 +212,7 @@ def test_flaw_5_the_cell_that_is_chosen_is_the_cell_that_is_treated(land):
     """There: a mask was turned into an action by its last set index, not by the cell just chosen."""
     row, col, rows, cols = land.aoi_window
     episodes = Episodes(land, Fires.draw(land, 10, 0), 1, 10, 30)
-    episodes.reset([0], [0])
+    episodes.reset([0], [np.arange(episodes.ensemble.fires_per_episode)])
     # High and low units in turn, so that neither the first nor the last of the mask is the one just chosen.
     units = np.random.default_rng(3).permutation(np.flatnonzero(episodes.action_mask()[0]))[:30]
     treated: set[tuple[int, int]] = set()
@@ -374,7 +374,7 @@ def test_flaw_8_a_break_on_an_ignition_removes_no_fire(land):
     islands = Landscape.from_arrays(fuel_model=fuel)
     fires = Fires(np.argwhere(islands.burnable), Weather())
     episodes = Episodes(islands, fires, 1, len(fires), 1.0)
-    episodes.reset([0], [0])
+    episodes.reset([0], [np.arange(episodes.ensemble.fires_per_episode)])
     for unit in np.flatnonzero(episodes.action_mask()[0]):
         reward, _ = episodes.step(np.array([unit]))
         assert reward[0] == 0

@@ -15,7 +15,7 @@ import pytest
 
 from fuelbreak import parallel
 from fuelbreak.errors import InputError
-from fuelbreak.parallel import CoreMonitor, Workers, run_threads
+from fuelbreak.parallel import CoreMonitor, WorkerLost, Workers, run_threads
 
 
 class Counter:
@@ -38,6 +38,11 @@ class Counter:
 
     def pid(self) -> int:
         return os.getpid()
+
+
+class Cores:
+    def asked(self) -> int:
+        return parallel.checked_workers(None)
 
 
 # ---- how many
@@ -65,7 +70,7 @@ def test_a_process_bound_to_one_core_has_one():
 def test_methods_are_known_by_name():
     for method in parallel.METHODS:
         assert parallel.checked_method(method) == method
-    with pytest.raises(InputError, match="'dask' is unknown; use one of sequential, threading, multiprocessing"):
+    with pytest.raises(InputError, match="'dask' is unknown; use one of sequential, threading, multiprocessing, ray"):
         parallel.checked_method("dask")
 
 
@@ -168,17 +173,52 @@ def test_an_object_that_cannot_be_made_says_why_at_the_first_call():
         workers.close()
 
 
-def test_a_dead_worker_is_named():
+def test_a_dead_worker_that_cannot_be_replaced_is_named():
     workers = Workers(Counter, [(0,), (0,)])
     try:
         workers.call("add", [(1,), (1,)])
         victim, pids = workers.pids[0], workers.pids
         os.kill(victim, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match=r"worker 0 \(exit code -9\)"):
+        with pytest.raises(WorkerLost, match=rf"worker 0 ended \(process {victim}, killed by SIGKILL\)"):
             workers.call("add", [(1,), (1,)])
     finally:
         workers.close()
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_dead_worker_is_replaced_and_its_past_repeated():
+    total = [0, 0]
+    workers = Workers(Counter, [(0,), (0,)], restore=lambda i: [("add", (total[i],))])
+    try:
+        for step in range(4):
+            victim = workers.pids[step % 2]
+            workers.send("add", [(1,), (10,)])
+            os.kill(victim, signal.SIGKILL)
+            with pytest.warns(RuntimeWarning, match=f"worker {step % 2} ended .*{victim}"):
+                total = workers.receive()
+            assert victim not in workers.pids
+        assert total == [4, 40]
+    finally:
+        workers.close()
+
+
+def test_signals_meant_for_the_whole_run_do_not_end_a_worker():
+    workers = Workers(Counter, [(0,)])
+    try:
+        workers.call("add", [(1,)])  # it is there, and heeds no signal by now
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(workers.pids[0], number)
+        assert workers.call("add", [(1,)]) == [2]
+    finally:
+        workers.close()
+
+
+def test_in_a_child_process_everything_is_nested():
+    workers = Workers(Cores, [()])
+    try:
+        assert workers.call("asked", [()]) == [parallel.nested_workers()]
+    finally:
+        workers.close()
 
 
 def test_workers_closed_in_the_middle_of_a_call_end_quietly(capfd):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from multiprocessing.shared_memory import SharedMemory
@@ -111,6 +112,27 @@ def _checked_seeds(seed: object, rows: int) -> list[int | None]:
     return [int(given) if _whole(given) else None for given in seeds]
 
 
+class Dice:
+    """Which fires of a bank each of E rows samples: the only draw of the environment, made beside the one who asks.
+
+    Parameters
+    ----------
+    bank : fires in it
+    fires : of each episode
+    """
+
+    def __init__(self, rows: int, bank: int, fires: int) -> None:
+        self._generators: list[np.random.Generator | None] = [None] * rows
+        self._bank, self._fires = bank, fires
+
+    def roll(self, row: int, seed: int | None) -> I8:
+        """Fires of the row's next episode (S,): a seed starts the row's own dice, None rolls them on."""
+        generator = self._generators[row]
+        if seed is not None or generator is None:
+            generator = self._generators[row] = seeding.np_random(seed)[0]
+        return np.asarray(generator.choice(self._bank, self._fires, replace=False), np.int64)
+
+
 class State(NamedTuple):
     """What is told of E episodes besides their observation."""
 
@@ -157,7 +179,6 @@ class Episodes:
         self.unit_cell: I8 = flat[self._window].ravel()
         self._treatable = landscape.treatable[self._window].ravel()
         self._static = self._static_planes(fires.weather)
-        self._generators: list[np.random.Generator | None] = [None] * episodes
         self.treated = np.zeros((episodes, len(self.unit_cell)), bool)
         self.steps = np.full(episodes, -1)  # units placed; nothing may be placed before the first reset
         self.loss, self.first_loss = np.zeros(episodes), np.zeros(episodes)
@@ -178,18 +199,13 @@ class Episodes:
         }
         return np.stack([planes[name][self._window] for name in STATIC_CHANNELS]).astype(np.float32)
 
-    def reset(self, rows: Sequence[int], seeds: Sequence[int | None]) -> None:
-        """Start episodes `rows` anew: a seed starts the row's own dice, None rolls them on."""
-        ensemble = self.ensemble
-        for row, seed in zip(rows, seeds, strict=True):
-            generator = self._generators[row]
-            if seed is not None or generator is None:
-                generator = self._generators[row] = seeding.np_random(seed)[0]
-            which = generator.choice(len(ensemble.fires), ensemble.fires_per_episode, replace=False)
-            ensemble.reset(row, np.asarray(which, np.int64))
+    def reset(self, rows: Sequence[int] | I8, which: Sequence[I8] | I8) -> None:
+        """Start episodes `rows` anew, each on its fires `which` (S,) of the bank."""
+        for row, fires in zip(rows, which, strict=True):
+            self.ensemble.reset(int(row), fires)
             self.treated[row] = False
             self.steps[row] = 0
-        losses = ensemble.losses()
+        losses = self.ensemble.losses()
         for row in rows:
             self.loss[row] = self.first_loss[row] = losses[row]
 
@@ -199,15 +215,32 @@ class Episodes:
         The reward is the share of the untreated loss that this unit avoids. A unit that cannot be placed (masked) is
         wasted: it costs budget and earns nothing.
         """
-        units = checked_actions(actions, len(self.unit_cell), self.steps, self.budget)
-        rows = np.arange(len(self.steps))
-        placed = self.action_mask()[rows, units]
-        self.ensemble.treat(np.where(placed, self.unit_cell[units], -1))
-        self.treated[rows[placed], units[placed]] = True
+        self._place(checked_actions(actions, len(self.unit_cell), self.steps, self.budget))
         self.steps += 1
         before, self.loss = self.loss, self.ensemble.losses()
         reward = (before - self.loss) / np.where(self.first_loss > 0, self.first_loss, 1.0)
         return reward, self.steps >= self.budget
+
+    def replay(self, which: Sequence[I8], placed: Sequence[I8], cells_solved: int) -> None:
+        """Play every episode again, to where it stood: its fires (S,), the units it placed in order, cells solved.
+
+        A row without fires had not begun.
+        """
+        begun = [row for row, fires in enumerate(which) if len(fires)]
+        self.reset(begun, [which[row] for row in begun])
+        for step in range(max(map(len, placed))):
+            self._place(np.array([units[step] if step < len(units) else -1 for units in placed]))
+        self.steps[begun] = [len(placed[row]) for row in begun]
+        if begun:
+            self.loss = np.where(self.steps >= 0, self.ensemble.losses(), self.loss)
+        self._solved_before = self.ensemble.cells_solved - cells_solved
+
+    def _place(self, units: I8) -> None:
+        """Treat one unit in each episode where that is allowed, -1 for none, and bring the fires up to date."""
+        rows = np.arange(len(units))
+        placed = self.action_mask()[rows, units] & (units >= 0)
+        self.ensemble.treat(np.where(placed, self.unit_cell[units], -1))
+        self.treated[rows[placed], units[placed]] = True
 
     def action_mask(self) -> npt.NDArray[np.bool_]:
         """Units that may be placed (E, units): treatable and not treated yet."""
@@ -335,6 +368,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape = landscape
         self._live: Episodes | None = Episodes(landscape, fires, 1, num_simulations, budget, obs)
+        self._dice = Dice(1, len(fires), num_simulations)
         self.observation_space, self.action_space = _spaces(self._live)
 
     @property
@@ -347,7 +381,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         """Start an episode on freshly sampled fires; a seed makes it repeatable."""
         episodes, seeds = self._episodes, _checked_seeds([seed], 1)
         super().reset(seed=seeds[0])
-        episodes.reset([0], seeds)
+        episodes.reset([0], [self._dice.roll(0, seeds[0])])
         return self._observation(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[F4, float, bool, bool, dict[str, Any]]:
@@ -403,24 +437,65 @@ def _spaces(episodes: Episodes) -> tuple[gym.Space[F4], gym.spaces.Discrete]:
     return box, gym.spaces.Discrete(len(episodes.unit_cell))
 
 
+def settled_workers(
+    method: str, rows: int, fires: int, cores: int, max_workers: int | None, simulation_workers: int | None
+) -> tuple[int, int]:
+    """How many processes or actors own rows (0: all rows stay here), and how many threads burn fires in each.
+
+    rows, fires : environments, and fires of each
+    cores : to share; more workers than that are settled on only if asked for, with a warning
+    """
+    if max_workers is not None:
+        parallel.checked_workers(max_workers)
+    if simulation_workers is not None:
+        parallel.checked_workers(simulation_workers)
+    most = cores if max_workers is None else max_workers
+    if method == "sequential":
+        return 0, 1
+    if method == "threading":
+        workers, threads = 0, min(most, rows * fires)
+    else:
+        workers = min(most, rows)
+        threads = min(parallel.nested_workers(), max(1, cores // workers))
+        threads = threads if simulation_workers is None else min(simulation_workers, rows * fires)
+    if max(1, workers) * threads > cores:
+        asked = f"{workers} workers x {threads} threads" if workers else f"{threads} threads"
+        of = f"{cores} cores" if cores > 1 else "one core"
+        warnings.warn(f"{method}: {asked} share {of}; fewer would be as fast", RuntimeWarning, stacklevel=3)
+    return workers, threads
+
+
 class _Share:
-    """What a worker process owns: some rows of a vector environment, observations written to shared memory."""
+    """What a worker owns: some rows of a vector environment, observations written to shared memory if there is any."""
 
-    def __init__(self, memory: str, shape: tuple[int, ...], first: int, rows: int, args: tuple[Any, ...]) -> None:
-        self._memory = SharedMemory(memory)
-        self._out = np.ndarray(shape, np.float32, self._memory.buf)[first : first + rows]
-        landscape, fires, *rest = args
-        self._episodes = Episodes(landscape, fires, rows, *rest)
+    def __init__(self, landscape: Landscape, fires: Fires, settings: tuple[Any, ...], rows: int, at: _Place) -> None:
+        self._episodes = Episodes(landscape, fires, rows, *settings)
+        shape = rows, len(self._episodes.channels), *self._episodes.map_shape
+        self._memory = None if at is None else SharedMemory(at[0])
+        if self._memory is None or at is None:
+            self._out = np.zeros(shape, np.float32)
+        else:
+            size = 4 * np.prod(shape[1:], dtype=np.int64)
+            self._out = np.ndarray(shape, np.float32, self._memory.buf, int(at[1] * size))
 
-    def reset(self, rows: list[int], seeds: list[int | None]) -> State:
-        self._episodes.reset(rows, seeds)
-        self._episodes.observe(self._out)
-        return self._episodes.state()
+    def reset(self, rows: list[int], which: list[I8]) -> _Told:
+        self._episodes.reset(rows, which)
+        return self._tell()
 
-    def step(self, actions: I8) -> tuple[F8, npt.NDArray[np.bool_], State]:
+    def step(self, actions: I8) -> tuple[F8, npt.NDArray[np.bool_], _Told]:
         reward, terminated = self._episodes.step(actions)
+        return reward, terminated, self._tell()
+
+    def replay(self, which: list[I8], placed: list[I8], cells_solved: int) -> None:
+        self._episodes.replay(which, placed, cells_solved)
+
+    def _tell(self) -> _Told:
         self._episodes.observe(self._out)
-        return reward, terminated, self._episodes.state()
+        return self._episodes.state(), self._out if self._memory is None else None
+
+
+_Place = tuple[str, int] | None  # name of the shared memory, and the first row there; None: observations are sent
+_Told = tuple[State, F4 | None]
 
 
 class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
@@ -429,14 +504,21 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     Parameters
     ----------
     num_envs : rows, E
-    method : "threading" (compiled kernels on one flat list of E x S fires), "multiprocessing" (each worker process owns
-        some rows; observations come back through shared memory), "sequential" (one core; what the others are held to)
-    max_workers : threads or processes; every available core if None, but never more threads than there are fires
-        (E x S), nor more processes than rows; "sequential" has one
+    method : "multiprocessing" (each worker process owns some rows; observations come back through shared memory, only
+        actions, rewards and small arrays cross), "threading" (compiled kernels on one flat list of E x S fires), "ray"
+        (actors of a cluster own the rows), "sequential" (one core; what the others are held to)
+    max_workers : threads, processes or actors; every available core if None, but never more threads than there are
+        fires (E x S), nor more processes or actors than rows; "sequential" has one
+    simulation_workers : threads that burn fires inside each process or actor; if None a quarter of the cores, or less
+        where the processes leave less. More processes x threads than cores are run if they are asked for, with a
+        warning.
+    ray_address : of the cluster to join, host:port or "auto"; None starts one on this machine
     landscape ... obs : as in `FireEnv`; row i of `reset(seed=s)` is `FireEnv` with seed s + i, bit for bit
 
     Rows are not reset by themselves (`AutoresetMode.DISABLED`): an episode has a fixed length, so all end together and
     one `reset` starts them all; `options={"reset_mask": ...}` starts some. A call that is refused changes no row.
+    A worker that dies is replaced, with a warning, and plays its episodes again from their fires and units; nothing of
+    the result changes. If the new one dies too before its answer, `parallel.WorkerLost` is raised.
     `cells_solved` counts the cells settled by episodes so far, the same by any method: not those of the bank.
     """
 
@@ -456,18 +538,27 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         bank_size: int = 2000,
         fires_seed: int = 0,
         obs: Observation = "full",
+        simulation_workers: int | None = None,
+        ray_address: str | None = None,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs: {num_envs} environments cannot be run; give at least 1")
         self.num_envs, self.method = num_envs, parallel.checked_method(method)
-        workers = parallel.checked_workers(max_workers)
+        elsewhere = method in ("multiprocessing", "ray")
+        ray = parallel.join_ray(ray_address) if method == "ray" else None
+        cores = parallel.available_cores() if ray is None else parallel.ray_cores(ray)
+        workers, threads = settled_workers(method, num_envs, num_simulations, cores, max_workers, simulation_workers)
+        self.workers, self.threads = workers, threads
         landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape, self.fires_per_episode = landscape, num_simulations
-        # One row made here gives the spaces; sequential and threading keep all rows here.
-        here = num_envs if method != "multiprocessing" else 1
-        threads = min(workers, num_envs * num_simulations) if method == "threading" else 1
-        in_bank = fires if method != "multiprocessing" else fires.take(np.arange(num_simulations))
-        self._episodes: Episodes | None = Episodes(landscape, in_bank, here, num_simulations, budget, obs, threads)
+        self._dice = Dice(num_envs, len(fires), num_simulations)
+        # One row made here gives the spaces, and fills the kernels' cache before workers start; sequential and
+        # threading keep all rows here.
+        here = 1 if elsewhere else num_envs
+        in_bank = fires.take(np.arange(num_simulations)) if elsewhere else fires
+        self._episodes: Episodes | None = Episodes(
+            landscape, in_bank, here, num_simulations, budget, obs, 1 if elsewhere else threads
+        )
         self.channels, self.budget = self._episodes.channels, self._episodes.budget
         self.map_shape, self.unit_cell = self._episodes.map_shape, self._episodes.unit_cell
         self.single_observation_space, self.single_action_space = _spaces(self._episodes)
@@ -478,17 +569,38 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self._memory: SharedMemory | None = None
         self._rows = [np.arange(num_envs)]
         self._pending: I8 | None = None  # actions of a step that has begun
-        self._steps, self.cells_solved = np.full(num_envs, -1), 0
-        if method == "multiprocessing":
+        self._steps, self._solved = np.full(num_envs, -1), np.zeros(1, np.int64)
+        # What it takes to play every row again, for workers that die: its fires and the units it placed.
+        self._which: list[I8] = [np.empty(0, np.int64)] * num_envs
+        self._placed = np.zeros((num_envs, self.budget), np.int64)
+        if elsewhere:
             self._episodes = None
-            self._rows = np.array_split(np.arange(num_envs), min(workers, num_envs))
-            self._memory = SharedMemory(create=True, size=self._observations.nbytes)
-            self._observations = np.ndarray(self._observations.shape, np.float32, self._memory.buf)
-            args = (landscape, fires, num_simulations, budget, obs)
+            self._rows = np.array_split(np.arange(num_envs), workers)
+            self._solved = np.zeros(workers, np.int64)
+            if ray is None:
+                self._memory = SharedMemory(create=True, size=self._observations.nbytes)
+                self._observations = np.ndarray(self._observations.shape, np.float32, self._memory.buf)
             self._workers = parallel.Workers(
                 _Share,
-                [(self._memory.name, self._observations.shape, int(rows[0]), len(rows), args) for rows in self._rows],
+                [
+                    (len(rows), None if self._memory is None else (self._memory.name, int(rows[0])))
+                    for rows in self._rows
+                ],
+                (landscape, fires, (num_simulations, budget, obs, threads)),
+                restore=self._restore,
+                ray=ray,
+                cores=min(threads, cores / workers),
             )
+
+    def _restore(self, worker: int) -> list[tuple[str, tuple[Any, ...]]]:
+        rows = self._rows[worker]
+        placed = [self._placed[row, : max(0, self._steps[row])] for row in rows]
+        return [("replay", ([self._which[row] for row in rows], placed, int(self._solved[worker])))]
+
+    @property
+    def cells_solved(self) -> int:
+        """Cells settled by all episodes so far, those of the bank left out."""
+        return int(self._solved.sum())
 
     @property
     def pids(self) -> list[int]:
@@ -510,18 +622,23 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
                 f"reset_mask: an array of shape {mask.shape} and type {mask.dtype} chooses no rows; "
                 f"give True or False for each of {self.num_envs} environments"
             )
+        which = {int(row): self._dice.roll(int(row), seeds[row]) for row in np.flatnonzero(mask)}
         if self._episodes is not None:
-            rows = [int(i) for i in np.flatnonzero(mask)]
-            self._episodes.reset(rows, [seeds[i] for i in rows])
-            self._episodes.observe(self._observations)
-            return self._observations.copy(), self._infos([self._episodes.state()])
-        assert self._workers is not None
-        calls = []
-        for rows_of in self._rows:
-            chosen = [int(i) for i in rows_of if mask[i]]
-            calls.append(([i - int(rows_of[0]) for i in chosen], [seeds[i] for i in chosen]))
-        states = self._workers.call("reset", calls)
-        return self._observations.copy(), self._infos(states)
+            self._episodes.reset(list(which), list(which.values()))
+            told = [self._tell()]
+        else:
+            assert self._workers is not None
+            chosen = [[int(row) for row in rows if mask[row]] for rows in self._rows]
+            told = self._workers.call(
+                "reset",
+                [
+                    ([row - int(rows[0]) for row in some], [which[row] for row in some])
+                    for rows, some in zip(self._rows, chosen, strict=True)
+                ],
+            )
+        for row, fires in which.items():
+            self._which[row] = fires
+        return self._told(told)
 
     def step_async(self, actions: I8) -> None:
         """Begin a step; `step_wait` returns it. Worker processes burn their fires meanwhile, other methods wait."""
@@ -538,16 +655,15 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
             raise gym.error.NoAsyncCallError("no step has begun; call step_async before step_wait", "step_wait")
         actions, self._pending = self._pending, None
         if self._episodes is not None:
-            reward, terminated = self._episodes.step(actions)
-            self._episodes.observe(self._observations)
-            states = [self._episodes.state()]
+            answers = [(*self._episodes.step(actions), self._tell())]
         else:
             assert self._workers is not None
             answers = self._workers.receive()
-            reward = np.concatenate([answer[0] for answer in answers])
-            terminated = np.concatenate([answer[1] for answer in answers])
-            states = [answer[2] for answer in answers]
-        return self._observations.copy(), reward, terminated, np.zeros(self.num_envs, bool), self._infos(states)
+        self._placed[np.arange(self.num_envs), self._steps] = actions
+        reward = np.concatenate([answer[0] for answer in answers])
+        terminated = np.concatenate([answer[1] for answer in answers])
+        obs, info = self._told([answer[2] for answer in answers])
+        return obs, reward, terminated, np.zeros(self.num_envs, bool), info
 
     def step(self, actions: I8) -> tuple[F4, F8, npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
         """Place one unit in every row."""
@@ -570,13 +686,23 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if self._pending is not None:
             raise gym.error.AlreadyPendingCallError(f"{call}: a step has begun; call step_wait first", "step")
 
-    def _infos(self, states: list[State]) -> dict[str, Any]:
-        """Gymnasium's form: an array for each key and, under the key with an underscore, which rows have it."""
+    def _tell(self) -> _Told:
+        """What rows kept here tell, as a worker does."""
+        assert self._episodes is not None
+        self._episodes.observe(self._observations)
+        return self._episodes.state(), None
+
+    def _told(self, told: list[_Told]) -> tuple[F4, dict[str, Any]]:
+        """Observations, and Gymnasium's info: an array a key and, under the key with an underscore, who has it."""
+        states = [state for state, _ in told]
+        for rows, (_, sent) in zip(self._rows, told, strict=True):
+            if sent is not None:
+                self._observations[rows] = sent
         self._masks = np.concatenate([state.mask for state in states]).astype(np.int8)
         self._steps = np.concatenate([state.steps for state in states])
-        self.cells_solved = sum(state.cells_solved for state in states)
+        self._solved = np.array([state.cells_solved for state in states])
         everyone = np.ones(self.num_envs, bool)
-        return {
+        return self._observations.copy(), {
             "action_mask": self._masks.copy(),
             "_action_mask": everyone,
             "loss": np.concatenate([state.loss for state in states]),

@@ -15,19 +15,20 @@ import sys
 import threading
 import time
 import types
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
-from multiprocessing.connection import wait as wait_for_exit
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fuelbreak.errors import InputError
 
-METHODS = ("sequential", "threading", "multiprocessing")
+METHODS = ("sequential", "threading", "multiprocessing", "ray")
 _most: int | None = None
 
 
@@ -54,9 +55,12 @@ def nested_workers() -> int:
 
 
 def checked_workers(workers: int | None) -> int:
-    """A number of workers that can be used: None is every available core; below one is refused."""
+    """A number of workers that can be used; below one is refused.
+
+    None is every available core, and in a child process, which is surely not alone, `nested_workers()`.
+    """
     if workers is None:
-        return available_cores()
+        return available_cores() if multiprocessing.parent_process() is None else nested_workers()
     try:
         whole = operator.index(workers)
     except TypeError:
@@ -115,6 +119,11 @@ def join_ray(address: str | None = None) -> Any:
     return ray
 
 
+def ray_cores(ray: Any) -> int:
+    """Cores of all machines of a cluster that was joined."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=64, thread_name_prefix="fuelbreak")
@@ -153,46 +162,172 @@ def _no_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-class Workers:
-    """Processes that each own one object and answer calls of its methods.
+class WorkerLost(RuntimeError):
+    """A worker ended, and so did the one that took its place before it had done the same call."""
 
-    Started by `spawn`, which works on every system and beside any thread. `make(*args)` runs in the child.
+
+class _Gone(Exception):
+    """A worker's process or actor has ended; says how."""
+
+
+class _Process:
+    """One child process that owns an object, started by `spawn`, which works on every system and beside any thread."""
+
+    def __init__(self, make: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, args), daemon=True)
+        with _no_main_module():
+            self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None  # it was started
+        return self._process.pid
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> None:
+        try:
+            self._pipe.send((method, args))
+        except OSError:  # how it ended is told by `answer`
+            self._pipe.close()
+
+    def answer(self) -> tuple[str, Any]:
+        try:
+            kind, said = self._pipe.recv()
+        except (EOFError, OSError):
+            raise _Gone(self._how()) from None
+        return kind, said
+
+    def _how(self) -> str:
+        # A dying process closes its pipe first and has an exit code a moment later.
+        self._process.join(timeout=5)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            with suppress(ValueError):
+                return f"process {self.pid}, killed by {signal.Signals(-code).name}"
+        return f"process {self.pid}, exit code {code}"
+
+    def tell_to_end(self) -> None:
+        with suppress(OSError):  # one that is gone needs no telling
+            self._pipe.send(None)
+        self._pipe.close()
+
+    def end(self) -> None:
+        self._process.join(timeout=5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class _Owned:
+    """What a ray actor is: an object and the calls of its methods."""
+
+    def __init__(self, make: Callable[..., Any], shared: tuple[Any, ...], args: tuple[Any, ...]) -> None:
+        self._owned = make(*shared, *args)
+
+    def pid(self) -> int:
+        return os.getpid()
+
+    def call(self, method: str, args: tuple[Any, ...]) -> tuple[str, Any]:
+        try:
+            return "ok", getattr(self._owned, method)(*args)
+        except Exception as error:
+            return "error", error
+
+
+class _Actor:
+    """One ray actor that owns an object, on whichever machine of the cluster has cores free."""
+
+    def __init__(self, ray: Any, make: Callable[..., Any], shared: Any, args: tuple[Any, ...], cores: float) -> None:
+        self._ray = ray
+        self._actor = ray.remote(num_cpus=cores, max_restarts=0)(_Owned).remote(make, shared, args)
+        self._pid = self._actor.pid.remote()
+        self._asked: Any = None
+
+    @property
+    def pid(self) -> int:
+        return int(self._ray.get(self._pid))
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> None:
+        self._asked = self._actor.call.remote(method, args)
+
+    def answer(self) -> tuple[str, Any]:
+        try:
+            kind, said = self._ray.get(self._asked)
+        except self._ray.exceptions.RayActorError as gone:
+            raise _Gone(f"ray actor; {' '.join(str(gone).split()[:40])}") from None
+        except self._ray.exceptions.RayTaskError as failed:  # its object could not be made
+            return "error", failed.cause
+        return kind, said
+
+    def tell_to_end(self) -> None:
+        self._ray.kill(self._actor)
+
+    def end(self) -> None:
+        pass
+
+
+class Workers:
+    """Processes, or actors of a ray cluster, that each own one object and answer calls of its methods.
+
+    `make(*shared, *args[i])` runs in the child. A worker that dies is replaced, its object brought back to where it
+    stood, and the call it died in made again; if that one dies too before it has answered, the cause may lie in the
+    work itself, and `WorkerLost` says so.
+
+    Parameters
+    ----------
+    args : of each worker
+    shared : the first arguments, the same for every worker
+    restore : gives the calls (method, arguments) that bring a new worker i to where the old one stood before the call
+        under way; without it a worker is not replaced
+    ray : the module, from `join_ray`, for actors in place of processes
+    cores : that each actor takes of its cluster
     """
 
-    def __init__(self, make: Callable[..., Any], args: Sequence[tuple[Any, ...]]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipes: list[Connection] = []
-        self._processes = []
-        with _no_main_module():
-            for arg in args:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs, make, arg), daemon=True)
-                process.start()
-                theirs.close()
-                self._pipes.append(ours)
-                self._processes.append(process)
+    def __init__(
+        self,
+        make: Callable[..., Any],
+        args: Sequence[tuple[Any, ...]],
+        shared: tuple[Any, ...] = (),
+        *,
+        restore: Callable[[int], list[tuple[str, tuple[Any, ...]]]] | None = None,
+        ray: Any = None,
+        cores: float = 1,
+    ) -> None:
+        stored = None if ray is None else ray.put(shared)  # once in the cluster, however many actors take it
+
+        def new(i: int) -> _Process | _Actor:
+            if ray is None:
+                return _Process(make, (*shared, *args[i]))
+            return _Actor(ray, make, stored, args[i], cores)
+
+        self._new = new
+        self._restore = restore
+        self._asked: list[tuple[str, tuple[Any, ...]]] = []
+        self._members: list[_Process | _Actor] = [self._new(i) for i in range(len(args))]
+        # Before multiprocessing itself would end them at exit by a signal, which they do not heed.
+        self._end = Finalize(self, _end_all, args=(self._members,), exitpriority=10)
 
     @property
     def pids(self) -> list[int]:
         """Process ids, for whoever measures what they do."""
-        return [process.pid for process in self._processes if process.pid is not None]
+        return [member.pid for member in self._members]
 
     def send(self, method: str, args: Sequence[tuple[Any, ...]]) -> None:
         """Ask every worker i for `method(*args[i])`; the answers are fetched by `receive`."""
-        for pipe, arg in zip(self._pipes, args, strict=True):
-            try:
-                pipe.send((method, arg))
-            except (BrokenPipeError, OSError) as gone:
-                raise RuntimeError(self._cause_of_death()) from gone
+        self._asked = [(method, arg) for arg in args]
+        for member, asked in zip(self._members, self._asked, strict=True):
+            member.ask(*asked)
 
     def receive(self) -> list[Any]:
         """The answers to the last `send`, in the workers' order; an exception in a worker is raised here."""
         answers, failure = [], None
-        for pipe in self._pipes:
+        for i, asked in enumerate(self._asked):
             try:
-                kind, answer = pipe.recv()
-            except (EOFError, ConnectionResetError) as gone:
-                raise RuntimeError(self._cause_of_death()) from gone
+                kind, answer = self._members[i].answer()
+            except _Gone as gone:
+                kind, answer = self._replaced(i, gone, [asked])
             if kind == "error":
                 failure = answer
             answers.append(answer)
@@ -205,34 +340,48 @@ class Workers:
         self.send(method, args)
         return self.receive()
 
+    def _replaced(self, i: int, gone: _Gone, asked: list[tuple[str, tuple[Any, ...]]]) -> tuple[str, Any]:
+        """Put a new worker in the place of a dead one; its answer to the call that was under way."""
+        if self._restore is None:
+            raise WorkerLost(f"worker {i} ended ({gone})")
+        self._members[i].tell_to_end()
+        self._members[i].end()
+        self._members[i] = self._new(i)
+        try:
+            for call in (*self._restore(i), *asked):
+                self._members[i].ask(*call)
+                answer = self._members[i].answer()
+                if answer[0] == "error":
+                    break
+        except _Gone as again:
+            raise WorkerLost(
+                f"worker {i} ended twice in a row ({gone}; then {again}); if memory ran out, use fewer environments or "
+                "fires"
+            ) from None
+        warnings.warn(
+            f"worker {i} ended ({gone}); a new one has taken its place and played its episodes again",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return answer
+
     def close(self) -> None:
         """End every worker, also in the middle of a call; nothing is left behind."""
-        for pipe in self._pipes:
-            with suppress(OSError):  # a worker that is gone needs no telling
-                pipe.send(None)
-            pipe.close()
-        for process in self._processes:
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._pipes, self._processes = [], []
+        self._end()
 
-    def _cause_of_death(self) -> str:
-        # A dying process closes its pipe first and has an exit code a moment later.
-        gone = wait_for_exit([process.sentinel for process in self._processes], timeout=2)
-        for process in self._processes:
-            if process.sentinel in gone:
-                process.join(timeout=2)
-        dead = [f"worker {i} (exit code {p.exitcode})" for i, p in enumerate(self._processes) if not p.is_alive()]
-        return (
-            f"a worker process ended: {', '.join(dead) or 'cause unknown'}; if memory ran out, use fewer environments"
-        )
+
+def _end_all(members: list[_Process | _Actor]) -> None:
+    for member in members:
+        member.tell_to_end()
+    for member in members:
+        member.end()
+    members.clear()
 
 
 def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """A worker's whole life. Ctrl-C reaches it too, but only its parent decides when to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker's whole life. Signals meant for all of a run reach it too, but only its parent decides when to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     try:
         owned = make(*args)
         failed = None

@@ -18,12 +18,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from fuelbreak import parallel
-from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names, settled_workers
+from fuelbreak.env import LIVE_CHANNELS, Episodes, FireEnv, VectorizedFireEnv, channel_names, settled_workers
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import LAYERS, Landscape, Plan
 from fuelbreak.scenarios import Fires, Weather, fire_season
 from fuelbreak.simulate import Simulate
-from fuelbreak.spread import spread
+from fuelbreak.spread import PLANE_NAMES, spread
 
 METHODS = ["sequential", "threading", "multiprocessing"]
 SMALL = {"num_simulations": 12, "bank_size": 40, "budget": 6}
@@ -165,6 +165,22 @@ def test_reset_mask_restarts_only_the_rows_it_names(land):
     assert info["action_mask"][1, actions[1]] == 0
     np.testing.assert_array_equal(again[1], after[1])
     vector.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])  # with three, threads share an episode: its sums stand in parts
+def test_an_observation_is_made_of_the_planes_of_its_fires(land, workers):
+    episodes = Episodes(land, Fires.draw(land, 30, 0, duration_min=200), 2, 9, 5, workers=workers)
+    episodes.reset([0, 1], [np.arange(9), np.arange(10, 19)])
+    out, rng = episodes.blank(), np.random.default_rng(0)
+    for _ in range(4):
+        episodes.step((episodes.action_mask() * rng.random((2, 100))).argmax(axis=1))
+        episodes.observe(out)
+        planes = dict(zip(PLANE_NAMES, episodes.ensemble.planes()[:, :, 2:12, 3:13].swapaxes(0, 1), strict=True))
+        planes["downstream_share"] = np.minimum(planes["downstream_value"] / episodes.first_loss[:, None, None], 1.0)
+        planes["downstream_root"] = np.sqrt(planes["downstream_share"])
+        assert planes["downstream_share"].max() > 0.2
+        for name in LIVE_CHANNELS:
+            np.testing.assert_array_equal(out[:, episodes.channels.index(name)], planes[name].astype(np.float32))
 
 
 def test_raw_leaves_out_downstream_value_and_nothing_else(land):
@@ -494,7 +510,7 @@ def test_no_more_threads_than_fires(land, monkeypatch):
     vector = VectorizedFireEnv(2, "threading", 50, land, num_simulations=3, bank_size=8, budget=2)
     vector.reset(seed=0)
     vector.close()
-    assert set(used) == {6}
+    assert max(used) == 6
 
 
 def test_the_demo_landscape_is_the_same_everywhere():

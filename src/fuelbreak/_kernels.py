@@ -269,7 +269,7 @@ def make_scratch(world: World, patience: int | None = None) -> Scratch:
 
 
 # A kernel is called from Python; an inner function only from kernels, which spares compiling its way in from Python.
-def compiled(**options: bool) -> Callable[[Function], Function]:
+def compiled(**options: Any) -> Callable[[Function], Function]:
     """A decorator that compiles a function, without the lock of Python, and keeps the result on disk."""
     compiler: Any = njit
     return cast(Callable[[Function], Function], compiler(cache=True, nogil=True, **options))
@@ -1890,6 +1890,48 @@ def sum_planes(
         planes[e, part, :, :] = 0.0
         for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
             add_planes(world, fires.duration_min[e, s], states, e, s, weight[e, s], planes[e, part], scratch)
+
+
+@compiled(_nrt=False, error_model="numpy")  # nothing is divided by 0, and asking each time keeps loops from vectors
+def observe_planes(
+    planes: F8, whole: F8, untreated: F8, channels: I8, corner: I8, width: Int, out: F4, counter: I8
+) -> None:
+    """Write the means of `sum_planes` over a window into the channels of observations out f4 (E, K, h, w).
+
+    whole (E,) is the sum of the fires' weights, untreated (E,) their mean loss without breaks; channels (9,) says where
+    the seven planes go, -1 for none, then downstream value over the untreated loss, at most 1, and its square root.
+    corner: row and column of the window in the padded grid, which is `width` cells wide. A ticket is a plane of an
+    episode.
+    """
+    episodes, parts, several = planes.shape[:3]
+    _, _, rows, cols = out.shape
+    while True:
+        ticket = take_ticket(counter)
+        if ticket >= episodes * several:
+            return
+        e = ticket // several
+        plane = ticket - e * several
+        divisor = whole[e] if plane < 2 else whole[e] * 1024.0
+        mean: Int = channels[plane]
+        share: Int = channels[several] if plane == 1 else -1
+        root: Int = channels[several + 1] if plane == 1 else -1
+        for row in range(rows):
+            first = (corner[0] + row) * width + corner[1]
+            for part in range(1, parts):  # the caller does not need the parts again: they are sums of whole numbers
+                for cell in range(first, first + cols):
+                    planes[e, 0, plane, cell] += planes[e, part, plane, cell]
+                    planes[e, part, plane, cell] = 0.0
+            if mean >= 0:
+                for col in range(cols):
+                    out[e, mean, row, col] = planes[e, 0, plane, first + col] / divisor
+            if share >= 0:
+                for col in range(cols):
+                    value = planes[e, 0, plane, first + col] / divisor / untreated[e]
+                    out[e, share, row, col] = value if value < 1.0 else 1.0
+            if root >= 0:
+                for col in range(cols):
+                    value = planes[e, 0, plane, first + col] / divisor / untreated[e]
+                    out[e, root, row, col] = np.sqrt(value if value < 1.0 else 1.0)
 
 
 @kernel

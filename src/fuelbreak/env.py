@@ -179,6 +179,8 @@ class Episodes:
         self.unit_cell: I8 = flat[self._window].ravel()
         self._treatable = landscape.treatable[self._window].ravel()
         self._static = self._static_planes(fires.weather)
+        names = (*PLANE_NAMES, "downstream_share", "downstream_root")
+        self._live_channels = [self.channels.index(name) if name in self.channels else -1 for name in names]
         self.treated = np.zeros((episodes, len(self.unit_cell)), bool)
         self.steps = np.full(episodes, -1)  # units placed; nothing may be placed before the first reset
         self.loss, self.first_loss = np.zeros(episodes), np.zeros(episodes)
@@ -263,23 +265,21 @@ class Episodes:
         """The breaks of one episode; their order is not kept here."""
         return Plan.from_flat(self.landscape, self.unit_cell[np.flatnonzero(self.treated[row])])
 
+    def blank(self) -> F4:
+        """A new observation (E, channels, rows, cols) of the area of interest, with the planes that never change."""
+        out = np.zeros((len(self.steps), len(self.channels), *self.map_shape), np.float32)
+        for name, plane in zip(STATIC_CHANNELS, self._static, strict=True):
+            out[:, self.channels.index(name)] = plane
+        return out
+
     def observe(self, out: F4) -> None:
-        """Write the observation (E, channels, rows, cols) f4 of the area of interest."""
-        planes = dict(
-            zip(
-                PLANE_NAMES,
-                self.ensemble.planes()[(slice(None), slice(None), *self._window)].swapaxes(0, 1),
-                strict=True,
-            )
-        )
-        first_loss = np.where(self.first_loss > 0, self.first_loss, 1.0)[:, None, None]
-        planes["downstream_share"] = np.minimum(planes["downstream_value"] / first_loss, 1.0)
-        planes["downstream_root"] = np.sqrt(planes["downstream_share"])
-        planes["treated"] = self.treated.reshape(-1, *self.map_shape)
+        """Bring an observation from `blank` up to date."""
+        untreated = np.where(self.first_loss > 0, self.first_loss, 1.0)
+        corner = self._window[0].start, self._window[1].start
+        self.ensemble.observe(out, self._live_channels, corner, untreated)
+        out[:, self.channels.index("treated")] = self.treated.reshape(-1, *self.map_shape)
         left = np.where(self.steps < 0, 0.0, 1 - self.steps / self.budget)
-        planes["budget_left"] = left[:, None, None]
-        for i, name in enumerate(self.channels):
-            out[:, i] = self._static[i] if name in STATIC_CHANNELS else planes[name]
+        out[:, self.channels.index("budget_left")] = left[:, None, None]
 
 
 @lru_cache(maxsize=4)
@@ -418,7 +418,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         super().close()
 
     def _observation(self) -> F4:
-        out = np.empty((1, len(self._episodes.channels), *self._episodes.map_shape), np.float32)
+        out = self._episodes.blank()
         self._episodes.observe(out)
         return np.asarray(out[0])
 
@@ -470,13 +470,13 @@ class _Share:
 
     def __init__(self, landscape: Landscape, fires: Fires, settings: tuple[Any, ...], rows: int, at: _Place) -> None:
         self._episodes = Episodes(landscape, fires, rows, *settings)
-        shape = rows, len(self._episodes.channels), *self._episodes.map_shape
+        self._out = self._episodes.blank()
         self._memory = None if at is None else SharedMemory(at[0])
-        if self._memory is None or at is None:
-            self._out = np.zeros(shape, np.float32)
-        else:
-            size = 4 * np.prod(shape[1:], dtype=np.int64)
-            self._out = np.ndarray(shape, np.float32, self._memory.buf, int(at[1] * size))
+        if self._memory is not None and at is not None:
+            place = self._memory.buf, at[1] * self._out[0].nbytes
+            shared: F4 = np.ndarray(self._out.shape, np.float32, *place)
+            shared[:] = self._out
+            self._out = shared
 
     def reset(self, rows: list[int], which: list[I8]) -> _Told:
         self._episodes.reset(rows, which)
@@ -564,7 +564,9 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self.single_observation_space, self.single_action_space = _spaces(self._episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._observations = np.zeros((num_envs, len(self.channels), *self._episodes.map_shape), np.float32)
+        self._observations = np.zeros((num_envs, len(self.channels), *self.map_shape), np.float32)
+        if not elsewhere:
+            self._observations[:] = self._episodes.blank()
         self._workers: parallel.Workers | None = None
         self._memory: SharedMemory | None = None
         self._rows = [np.arange(num_envs)]

@@ -993,7 +993,7 @@ def warm_up(stencil: int = 32) -> None:
     spread(landscape, fires, stencil=stencil, workers=1)
     ensemble = Ensemble(landscape, fires, stencil=stencil)
     ensemble.reset(0, np.arange(2))
-    ensemble.planes()
+    ensemble.observe(np.empty((1, 1, 5, 5), np.float32), [0] + [-1] * 8, (0, 0), np.ones(1))
     ensemble.treat(np.array([12]))
     ensemble.gains()
 
@@ -1003,6 +1003,11 @@ def warm_up_whole_fires(stencil: int = 32, *, flame_lengths: bool = False) -> No
     landscape = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
     fires = Fires(ignitions=[(0, 0)], weather=Weather(), duration_min=30.0)
     spread(landscape, fires, stencil=stencil, workers=1, flame_lengths=flame_lengths)
+
+
+# A thread is woken for so much work of its own; results do not depend on it. All three were measured, roughly.
+WAKING_NS = 100_000.0
+CELL_NS, FIRE_NS, WRITTEN_NS = 250.0, 100.0, 1.5  # a cell settled, a fire looked at, a number of an observation
 
 
 class Gains(NamedTuple):
@@ -1095,6 +1100,7 @@ class Ensemble:
         )
         self._loss = np.zeros(shape)
         self._settled = np.zeros(shape, np.int64)
+        self._settled_before = self._repaired = 0  # in all, and by the last repair: what the next one may take
         self._codes = np.broadcast_to(self.world.codes, (episodes, *self.world.codes.shape)).copy()
         self._open_dirs = np.broadcast_to(self.world.open_dirs, (episodes, *self.world.open_dirs.shape)).copy()
         self._special = None if self.world.special is None else np.zeros_like(self._open_dirs)
@@ -1252,7 +1258,14 @@ class Ensemble:
                 self._scratch[worker],
             )
 
-        parallel.run_threads(work, self._workers)
+        before = self._repaired
+        parallel.run_threads(work, self._threads_for(before * CELL_NS + self._settled.size * FIRE_NS))
+        self._repaired = int(self._settled.sum()) - self._settled_before
+        self._settled_before += self._repaired
+
+    def _threads_for(self, work_ns: float) -> int:
+        """How many threads are worth waking for that much work."""
+        return max(1, min(self._workers, int(work_ns / WAKING_NS)))
 
     def _refuse_unstarted(self) -> None:
         unstarted = np.flatnonzero(np.isnan(self._weight_sum))
@@ -1315,29 +1328,52 @@ class Ensemble:
 
         Summed once an episode, then kept up to date with each repair, for the fires it touches alone.
         """
-        wanted = 1 - self._with_planes
-        if wanted.any():
-            counter = np.zeros(1, np.int64)
-
-            def work(worker: int) -> None:
-                _kernels.sum_planes(
-                    self.world,
-                    self._burning,
-                    self._states,
-                    self._whole_weight,
-                    self._planes,
-                    wanted,
-                    counter,
-                    self._scratch[worker],
-                )
-
-            parallel.run_threads(work, self._workers)
-            self._with_planes[:] = 1
+        self._sum_planes()
         sums = self._planes[:, 0] if self._planes.shape[1] == 1 else self._planes.sum(axis=1)
         planes = _cropped(sums, self.landscape.shape)
         planes /= self._whole_weight.sum(axis=1)[:, None, None, None]
         planes[:, 2:] /= 1024.0
         return planes
+
+    def observe(self, out: F4, channels: Sequence[int], corner: tuple[int, int], untreated_loss: F8) -> None:
+        """Write `planes` of a window into the channels of an observation.
+
+        Parameters
+        ----------
+        out : (E, K, h, w), of which the channels named are written
+        channels : (9,) of the seven planes, of downstream value over the untreated loss (at most 1) and of its square
+            root; -1 for none
+        corner : row and column of the window on the landscape
+        untreated_loss : (E,) above 0
+        """
+        self._sum_planes()
+        at = np.array([corner[0] + _kernels.PAD, corner[1] + _kernels.PAD])
+        width, counter = self.landscape.shape[1] + 2 * _kernels.PAD, np.zeros(1, np.int64)
+        args = self._planes, self._whole_weight.sum(axis=1), untreated_loss, np.array(channels), at, width, out, counter
+        threads = self._threads_for(len(PLANE_NAMES) * out[:, 0].size * WRITTEN_NS)
+        parallel.run_threads(lambda _: _kernels.observe_planes(*args), threads)
+
+    def _sum_planes(self) -> None:
+        """Sum the planes of episodes that have begun since."""
+        wanted = 1 - self._with_planes
+        if not wanted.any():
+            return
+        counter = np.zeros(1, np.int64)
+
+        def work(worker: int) -> None:
+            _kernels.sum_planes(
+                self.world,
+                self._burning,
+                self._states,
+                self._whole_weight,
+                self._planes,
+                wanted,
+                counter,
+                self._scratch[worker],
+            )
+
+        parallel.run_threads(work, self._workers)
+        self._with_planes[:] = 1
 
     def arrival_min(self, episode: int, fire: int) -> F4:
         """Arrival time of one fire of an episode, min (H, W) f4, infinity where unburned."""

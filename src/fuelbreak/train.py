@@ -135,7 +135,7 @@ def _play(agent: DQN, world: Episodes, start: float) -> Plan:
     """One whole greedy episode on all fires of the world's bank; its cost counts from `start` (process time, s)."""
     solved_before = world.ensemble.cells_solved
     world.reset([0], [np.arange(len(world.ensemble.fires))])
-    obs = np.empty((1, len(world.channels), *world.map_shape), np.float32)
+    obs = world.blank()
     cells = np.empty(world.budget, np.int64)
     for i in range(world.budget):
         world.observe(obs)

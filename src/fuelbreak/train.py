@@ -10,13 +10,13 @@ import json
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,12 +29,11 @@ from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units
 from fuelbreak.problem import DEMO_DURATION_MIN, Problem, make_problem
-from fuelbreak.scenarios import Fires, check_draw
+from fuelbreak.scenarios import Fires, Season, check_draw
 from fuelbreak.spread import Fields, spread, warm_up
 
 if TYPE_CHECKING:
-    from fuelbreak.agents.dqn import DQN
-    from fuelbreak.agents.replay import Replay
+    from fuelbreak.agents.dqn import DQN, Gradient
 
 Say = Callable[[str, float, str], None]
 """Told of progress: stage, share done (0 to 1), message."""
@@ -51,10 +50,16 @@ class TrainConfig(Problem):
     budget: int | float | str = Field(0.05, description="share of the treatable cells to treat, or a number of cells")
 
     num_parallel_envs: int = Field(4, ge=1, le=4096, description="episodes that run side by side")
-    parallel_method: Literal["sequential", "threading", "multiprocessing"] = Field(
+    parallel_method: Literal["sequential", "threading", "multiprocessing", "ray"] = Field(
         "multiprocessing", description="where they run"
     )
-    max_workers: int | None = Field(None, ge=1, description="threads or processes for fires; null is every core")
+    max_workers: int | None = Field(
+        None, ge=1, description="threads, processes or ray actors for fires; null is every core"
+    )
+    simulation_workers: int | None = Field(
+        None, ge=1, description="threads in each process or actor; null is a quarter of the cores, or what is left"
+    )
+    ray_address: str | None = Field(None, description="cluster to join (host:port or auto); null starts one here")
     torch_threads: int | None = Field(None, ge=1, description="threads of the learner; null is every core")
     memory_simulations: int = Field(50, ge=1, description="fires that judge each episode")
     fire_bank_size: int = Field(2000, ge=1, description="training fires that episodes sample from")
@@ -174,6 +179,7 @@ class TrainResult:
     core_use: parallel.CoreUse
     steps_per_second: float
     fires_per_second: float
+    network_s: float  # CPU time of the network while it was trained
 
 
 def check_torch() -> None:
@@ -219,9 +225,9 @@ METRICS = (
     "steps_per_second",
     "fires_per_second",
     "cpu_busy_share",
-    "share_acting",
+    "share_network",
     "share_fires",
-    "share_learning",
+    "share_waiting",
 )
 
 
@@ -256,7 +262,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     warm_up()
     say("prepare", 0.5, "loading the learner (torch)")
     from fuelbreak.agents.dqn import DQN, DQNConfig
-    from fuelbreak.agents.replay import Replay
+    from fuelbreak.agents.replay import Batch, Replay
 
     duration = config.fire_simulation_max_duration
     n_envs = config.num_parallel_envs
@@ -282,6 +288,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             budget=config.budget,
             bank_size=config.fire_bank_size,
             fires_seed=config.seed,
+            simulation_workers=config.simulation_workers,
+            ray_address=config.ray_address,
         )
         on_leaving.callback(env.close)
         prior = env.channels.index("downstream_share")
@@ -307,7 +315,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         )
         rng = np.random.default_rng([config.seed, 1])
         rounds = -(-config.num_episodes // n_envs)
-        first_round, best, placed, seconds_before = 0, -np.inf, np.empty((0, n_envs), np.int64), 0.0
+        lessons = -(-config.demonstration_episodes // n_envs)
+        at = _Position(-lessons, np.empty((0, n_envs), np.int64), -np.inf, 0.0)
         folder = _run_folder(config) if resume is None else resume
 
         # Made once, used by every validation.
@@ -319,92 +328,116 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             plan = _play(agent, table, time.process_time())
             return 1 - spread(landscape, validation, plan, fields=judge).mean_loss / max(untreated, 1e-12)
 
+        learning: tuple[int, Batch, Gradient] | None = None  # the update under way: since which step, on what
         if resume is not None:
             agent.close()
             agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads)
             replay.load_state_dict(saved["replay"])
             rng.bit_generator.state = json.loads(saved["rng"])
-            first_round, best, placed = saved["round"], saved["best"], saved["placed"]
-            seconds_before = saved["seconds"]
+            at = _Position(*saved["at"])
+            if saved["learning"] is not None:
+                since, *batch = saved["learning"]
+                learning = since, Batch._make(batch), agent.begin_update(Batch._make(batch))
         else:
-            best = validate()  # the untrained agent plays sequential DPV; training must beat it to be kept
+            at = at._replace(best=validate())  # the untrained agent plays sequential DPV; training must beat it
             agent.save(folder / "agent.pt")
-            # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
-            for i in range(-(-config.demonstration_episodes // n_envs)):
-                obs, info = env.reset(seed=config.seed * 10**6 + i * n_envs)
-                for step in range(env.budget):
-                    done = (i + step / env.budget) * n_envs / config.demonstration_episodes
-                    say("demonstrate", min(done, 1.0), "")
-                    mask = info["action_mask"].astype(bool)
-                    downstream = obs[:, prior].reshape(n_envs, -1)
-                    actions = np.where(mask, downstream, -1.0).argmax(axis=1)
+        began, seconds_before = time.perf_counter(), at.seconds
+
+        def leave(now: _Position, dice: Mapping[str, Any]) -> None:
+            """Write all that a resumed run needs: weights, replay, dice, the update under way, the round's units."""
+            agent.save(
+                folder / "checkpoint.pt",
+                {
+                    "replay": replay.state_dict(),
+                    "rng": json.dumps(dice),
+                    "at": list(now._replace(seconds=seconds_before + time.perf_counter() - began)),
+                    "learning": None if learning is None else [learning[0], *learning[1]],
+                },
+            )
+
+        def begin(seed: int, placed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+            """Start a round; one that was interrupted is played again up to where it stopped."""
+            obs, info = env.reset(seed=seed)
+            for actions in placed:
+                obs, _, _, _, info = env.step(actions)
+            return obs, info
+
+        def stand(history: list[npt.NDArray[np.int64]]) -> _Position:
+            return at._replace(placed=np.array(history, np.int64).reshape(-1, n_envs))
+
+        # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
+        while at.round < 0:
+            i, history = at.round + lessons, list(at.placed)
+            obs, info = begin(config.seed * 10**6 + i * n_envs, at.placed)
+            for step in range(len(history), env.budget):
+                say("demonstrate", min((i + step / env.budget) / lessons, 1.0), "")
+                mask = info["action_mask"].astype(bool)
+                downstream = obs[:, prior].reshape(n_envs, -1)
+                actions = np.where(mask, downstream, -1.0).argmax(axis=1)
+                with _leaving_if_lost(folder, lambda: leave(stand(history), rng.bit_generator.state)):  # noqa: B023
                     next_obs, reward, terminated, _, info = env.step(actions)
-                    replay.add(obs, mask, actions, reward, terminated, is_demo=True)
-                    obs = next_obs
-                    if stop:
-                        raise Interrupted(folder)
-            for i in range(config.pretrain_steps if config.demonstration_episodes else 0):
-                say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
-                agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
+                replay.add(obs, mask, actions, reward, terminated, is_demo=True)
+                obs = next_obs
+                history.append(actions)
                 if stop:
+                    leave(stand(history), rng.bit_generator.state)
                     raise Interrupted(folder)
+            at = at._replace(round=at.round + 1, placed=at.placed[:0])
+        for i in range(agent.updates, config.pretrain_steps if lessons else 0):
+            say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
+            agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
+            if stop:
+                leave(at, rng.bit_generator.state)
+                raise Interrupted(folder)
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
-        began = time.perf_counter()
-        steps_done, spent = 0, {"acting": 0.0, "fires": 0.0, "learning": 0.0}
+        watch_began, network_before, steps_done = time.perf_counter(), agent.cpu_s, 0
         learned = {"td_error": np.nan, "margin_loss": np.nan}
-        validated, avoided = best, 0.0
-        for current in range(first_round, rounds):
+        validated, avoided = at.best, 0.0
+        while at.round < rounds:
+            current, history = at.round, list(at.placed)
             epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
-            obs, info = env.reset(seed=config.seed * 10**6 + 500_000 + current * n_envs)
-            for actions in placed:  # an interrupted round is played again up to where it stopped
-                obs, _, _, _, info = env.step(actions)
-            history, learning = list(placed), None
-            for step in range(len(placed), env.budget):
+            obs, info = begin(config.seed * 10**6 + 500_000 + current * n_envs, at.placed)
+            for step in range(len(history), env.budget):
                 mask = info["action_mask"].astype(bool)
-                clock = time.perf_counter()
                 # The learner works while the agent acts and the fires burn. Acting uses the weights from before the
                 # update under way, and no batch holds a step taken since, so timing never changes a result.
-                if step % config.train_frequency == 0 and len(replay):
-                    if learning is not None:
-                        learned = agent.finish_update(learning)
+                if step % config.train_frequency == 0 and len(replay) and not (learning and learning[0] == step):
                     batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
-                    learning = agent.begin_update(batch)
-                clock = _spend(spent, "learning", clock)
+                    if learning is not None:
+                        learned = agent.finish_update(learning[2])
+                    learning = step, batch, agent.begin_update(batch)
+                dice = rng.bit_generator.state
                 actions = agent.act(obs, mask, epsilon, rng)
-                clock = _spend(spent, "acting", clock)
-                next_obs, reward, terminated, _, info = env.step(actions)
+                with _leaving_if_lost(folder, lambda: leave(stand(history), dice)):  # noqa: B023
+                    next_obs, reward, terminated, _, info = env.step(actions)
                 replay.add(obs, mask, actions, reward, terminated)
-                _spend(spent, "fires", clock)
                 obs = next_obs
                 history.append(actions)
                 steps_done += 1
-                seconds = time.perf_counter() - began
                 if step % 10 == 0:
-                    use = cores.use()
+                    seconds, use = time.perf_counter() - watch_began, cores.use()
                     say(
                         "train",
                         (current + step / env.budget) / rounds,
-                        f"loss avoided {avoided:.1%} in the last round, {best:.1%} validated at best; "
+                        f"loss avoided {avoided:.1%} in the last round, {at.best:.1%} validated at best; "
                         f"{steps_done * n_envs / seconds:.0f} steps/s, "
                         f"{steps_done * n_envs * config.memory_simulations / seconds:,.0f} fires/s"
-                        + (f", cores {use.busy_share:.0%} busy" if use.seconds >= 1 else ""),  # clocks tick in 1/100 s
+                        # Clocks tick in hundredths of a second.
+                        + (f"; {bottleneck(use, agent.cpu_s - network_before)}" if use.seconds >= 1 else ""),
                     )
-                last = step + 1 == env.budget
-                # A run stops only where the update under way would have ended anyway.
-                stopping = stop and (last or (step + 1) % config.train_frequency == 0)
-                if learning is not None and (last or stopping):
-                    learned, learning = agent.finish_update(learning), None
-                if stopping:
-                    _checkpoint(agent, folder, replay, rng, current, best, np.array(history), seconds_before + seconds)
+                if step + 1 == env.budget and learning is not None:
+                    learned, learning = agent.finish_update(learning[2]), None
+                if stop:
+                    leave(stand(history), rng.bit_generator.state)
                     raise Interrupted(folder)
-            placed, avoided = placed[:0], float(info["loss_avoided"].mean())
+            at, avoided = at._replace(round=current + 1, placed=at.placed[:0]), float(info["loss_avoided"].mean())
             if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
                 validated = validate()
-                if validated > best:
-                    best = validated
+                if validated > at.best:
+                    at = at._replace(best=validated)
                     agent.save(folder / "agent.pt")
-            seconds = time.perf_counter() - began
+            seconds, use = time.perf_counter() - watch_began, cores.use()
             _write_metrics(
                 folder,
                 (
@@ -412,7 +445,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                     (current + 1) * n_envs,
                     (current + 1) * n_envs * env.budget,
                     agent.updates,
-                    round(seconds_before + seconds, 2),
+                    round(seconds_before + time.perf_counter() - began, 2),
                     avoided,
                     validated,
                     learned["td_error"],
@@ -420,28 +453,18 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                     epsilon,
                     steps_done * n_envs / seconds,
                     steps_done * n_envs * config.memory_simulations / seconds,
-                    cores.use().busy_share,
-                    *(share / max(sum(spent.values()), 1e-9) for share in spent.values()),
+                    use.busy_share,
+                    *cpu_shares(use, agent.cpu_s - network_before),
                 ),
             )
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
-                _checkpoint(agent, folder, replay, rng, current + 1, best, placed, seconds_before + seconds)
-        core_use = cores.use()
-    say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
+                leave(at, rng.bit_generator.state)
+        core_use, network_s = cores.use(), agent.cpu_s - network_before
     seconds = max(core_use.seconds, 1e-9)
-    best_agent, _ = DQN.load(folder / "agent.pt", threads=threads)
-    plan = agent_plan(best_agent, landscape, planning, config.budget)
-    # The weights were chosen on the validation fires, so those must not judge the plan either.
-    plan = replace(plan, chosen_on=(*plan.chosen_on, validation.digest, validation.origin))
-    best_agent.close()
-    plans = {
-        name: rule(landscape, planning, config.budget, seed=config.seed) for name, rule in planners.PLANNERS.items()
-    }
-    heldout = Fires.draw(
-        landscape, config.heldout_simulations, config.seed, purpose="heldout", weather=season, duration_min=duration
-    )
-    say("judge", 0.0, f"on {config.heldout_simulations} held-out fires")
-    scores = evaluate({"agent": plan, **plans}, landscape, heldout)
+    try:
+        plan, scores, heldout = _judged(config, folder, landscape, season, planning, validation, say)
+    except KeyboardInterrupt:  # the last checkpoint is that of the whole training
+        raise Interrupted(folder) from None
     return TrainResult(
         folder,
         landscape,
@@ -451,13 +474,77 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         core_use,
         steps_done * n_envs / seconds,
         steps_done * n_envs * config.memory_simulations / seconds,
+        network_s,
     )
 
 
-def _spend(spent: dict[str, float], on: str, since: float) -> float:
-    now = time.perf_counter()
-    spent[on] += now - since
-    return now
+def _judged(
+    config: TrainConfig,
+    folder: Path,
+    landscape: Landscape,
+    season: Season,
+    planning: Fires,
+    validation: Fires,
+    say: Say,
+) -> tuple[Plan, Scores, Fires]:
+    """Plan with the best weights and by every rule, and judge all on held-out fires."""
+    say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
+    agent = load_agent(folder)
+    plan = agent_plan(agent, landscape, planning, config.budget)
+    agent.close()
+    # The weights were chosen on the validation fires, so those must not judge the plan either.
+    plan = replace(plan, chosen_on=(*plan.chosen_on, validation.digest, validation.origin))
+    plans = {
+        name: rule(landscape, planning, config.budget, seed=config.seed) for name, rule in planners.PLANNERS.items()
+    }
+    heldout = Fires.draw(
+        landscape,
+        config.heldout_simulations,
+        config.seed,
+        purpose="heldout",
+        weather=season,
+        duration_min=config.fire_simulation_max_duration,
+    )
+    say("judge", 0.0, f"on {config.heldout_simulations} held-out fires")
+    return plan, evaluate({"agent": plan, **plans}, landscape, heldout), heldout
+
+
+class _Position(NamedTuple):
+    """Where a run stands; what `resume` goes on from."""
+
+    round: int  # of episodes; below 0 those that are demonstrated
+    placed: npt.NDArray[np.int64]  # (steps, E) units of the round under way
+    best: float  # validated so far
+    seconds: float  # spent so far
+
+
+@contextmanager
+def _leaving_if_lost(folder: Path, leave: Callable[[], None]) -> Iterator[None]:
+    """Write the checkpoint before a worker that cannot be replaced ends the run."""
+    try:
+        yield
+    except parallel.WorkerLost as lost:
+        leave()
+        raise parallel.WorkerLost(f"{lost}; go on with: fuelbreak train --resume {folder}") from None
+
+
+def cpu_shares(use: parallel.CoreUse, network_s: float) -> tuple[float, float, float]:
+    """How the cores' time was spent: on the network, on fires and the rest of the run, on waiting; adds up to 1."""
+    free = use.process_cpu_s / use.busy_share if use.busy_share else 1.0
+    network = min(network_s / free, 1.0)
+    fires = max(use.busy_share - network, 0.0)
+    return network, fires, max(1.0 - network - fires, 0.0)
+
+
+def bottleneck(use: parallel.CoreUse, network_s: float) -> str:
+    """Say in a line what training waits for, and which setting would change that."""
+    network, fires, waiting = cpu_shares(use, network_s)
+    shares = f"cores: network {network:.0%}, fires {fires:.0%}, waiting {waiting:.0%}"
+    if waiting > max(network, fires):
+        return f"{shares}: they wait for each other; raise num_parallel_envs or memory_simulations"
+    if fires > network:
+        return f"{shares}: fires take most; lower memory_simulations or the duration for faster steps"
+    return f"{shares}: the network takes most, more fires would cost little; raise train_frequency for faster steps"
 
 
 def _run_folder(config: TrainConfig) -> Path:
@@ -504,27 +591,3 @@ def _write_metrics(folder: Path, row: tuple[float, ...]) -> None:
         if new:
             writer.writerow(METRICS)
         writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
-
-
-def _checkpoint(
-    agent: DQN,
-    folder: Path,
-    replay: Replay,
-    rng: np.random.Generator,
-    current: int,
-    best: float,
-    placed: npt.NDArray[np.int64],
-    seconds: float,
-) -> None:
-    """Write all that a resumed run needs: weights, replay, dice, and the actions of an unfinished round."""
-    agent.save(
-        folder / "checkpoint.pt",
-        {
-            "replay": replay.state_dict(),
-            "rng": json.dumps(rng.bit_generator.state),
-            "round": current,
-            "best": float(best),
-            "placed": placed,
-            "seconds": seconds,
-        },
-    )

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -86,6 +88,10 @@ class _ShardResult(NamedTuple):
     margin_loss: float
 
 
+Gradient = list[Future[_ShardResult]]
+"""A batch's gradient under way."""
+
+
 def td_targets(online: QNetwork, target: QNetwork, batch: Batch) -> Tensor:
     """Return what each chosen action should have been worth, f4 (B,).
 
@@ -158,6 +164,12 @@ class DQN:
         torch.set_num_threads(1)
         _keep_freed_memory()
         self._pool = ThreadPoolExecutor(threads, "learner", initializer=torch.set_num_threads, initargs=(1,))
+        # Acting has threads of its own: those of the learner may be in the middle of a gradient.
+        self._acting = ThreadPoolExecutor(threads, "actor", initializer=torch.set_num_threads, initargs=(1,))
+        self._threads = threads
+        self.cpu_s = 0.0
+        """CPU seconds that the network took so far, acting and learning, on all threads."""
+        self._counting = threading.Lock()
 
         def network() -> QNetwork:
             generator = torch.Generator().manual_seed(seed)
@@ -178,11 +190,24 @@ class DQN:
         obs : (E, channels, h, w)
         mask : bool (E, h*w)
 
-        Computed in the calling thread: the workers may be busy with an update meanwhile.
+        Rows are shared out among as many threads as the learner has: were one core to act alone, the gradients that
+        are worked out meanwhile would wait for the slower half.
         """
+        rows, others = np.array_split(np.arange(len(obs)), min(self._threads, len(obs))), []
+        for part in rows[1:]:
+            others.append(self._acting.submit(self._q_values, obs[part], mask[part]))
+        return np.concatenate([self._q_values(obs[rows[0]], mask[rows[0]]), *(other.result() for other in others)])
+
+    def _q_values(self, obs: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        began = time.thread_time()
         with torch.no_grad():
             q: NDArray[np.float32] = self.online(torch.from_numpy(obs).float(), torch.from_numpy(mask)).numpy()
+        self._count(began)
         return q
+
+    def _count(self, began: float) -> None:
+        with self._counting:
+            self.cpu_s += time.thread_time() - began
 
     def act(
         self,
@@ -225,7 +250,7 @@ class DQN:
         """Learn from one batch: `begin_update`, then `finish_update`."""
         return self.finish_update(self.begin_update(batch))
 
-    def begin_update(self, batch: Batch) -> list[Future[_ShardResult]]:
+    def begin_update(self, batch: Batch) -> Gradient:
         """Let the workers compute a batch's gradient; nothing changes until `finish_update` is given what this returns.
 
         Between the two, acting uses the weights as they were: a fixed lag of one update, whatever the timing.
@@ -236,7 +261,7 @@ class DQN:
         shards = [Batch._make(field[part[0] : part[-1] + 1] for field in batch) for part in parts]
         return [self._pool.submit(self._shard_gradient, shard, size, demos) for shard in shards]
 
-    def finish_update(self, begun: list[Future[_ShardResult]]) -> dict[str, float]:
+    def finish_update(self, begun: Gradient) -> dict[str, float]:
         """Wait for the gradient and take the step.
 
         Returns
@@ -272,6 +297,7 @@ class DQN:
 
     def _shard_gradient(self, batch: Batch, size: int, demos: int) -> _ShardResult:
         """Gradient of one shard's part of the loss; runs in a worker thread and changes nothing that others read."""
+        began = time.thread_time()
         config = self.config
         wanted = td_targets(self.online, self.target, batch)
         q = self.online(torch.from_numpy(batch.obs).float(), torch.from_numpy(batch.mask))
@@ -288,6 +314,7 @@ class DQN:
             margin = margin_losses(q[rows] / config.advantage_unit, action[rows], config.margin).sum()
             loss = loss + config.margin_weight * margin / demos
         gradient = torch.autograd.grad(loss, self._parameters)
+        self._count(began)
         return _ShardResult(
             gradient=torch.cat([piece.reshape(-1) for piece in gradient]),
             rows=len(batch.action),
@@ -357,6 +384,7 @@ class DQN:
     def close(self) -> None:
         """End the worker threads."""
         self._pool.shutdown()
+        self._acting.shutdown()
 
 
 def _mapped(value: Any, kind: type, convert: Callable[[Any], Any]) -> Any:

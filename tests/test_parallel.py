@@ -307,5 +307,18 @@ def test_the_monitor_keeps_a_timeline_and_can_start_anew():
     assert set(threading.enumerate()) <= others
 
 
-def test_peak_memory_is_that_of_a_python_process():
-    assert 20 < parallel.peak_memory_mb() < 100_000
+def test_peak_memory_counts_children_and_keeps_the_peak():
+    monitor = CoreMonitor(period_s=0.05)
+    alone = monitor.use().peak_memory_mb
+    child = subprocess.Popen([sys.executable, "-c", "x = b'x' * 2**28\nimport time\ntime.sleep(60)"])
+    try:
+        deadline = time.perf_counter() + 20
+        while monitor.use().peak_memory_mb < alone + 250 and time.perf_counter() < deadline:
+            time.sleep(0.02)
+    finally:
+        child.kill()
+        child.wait()
+    peak = monitor.use().peak_memory_mb
+    monitor.close()
+    assert 10 < alone < 100_000
+    assert alone + 250 < peak < alone + 600

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from itertools import count, cycle
 from typing import Any, NamedTuple, TypedDict
 
@@ -24,7 +26,7 @@ from fuelbreak.behavior import SURFACE_FIRE, fire_behavior
 from fuelbreak.env import FireEnv, VectorizedFireEnv
 from fuelbreak.fuels import FUEL_MODELS
 from fuelbreak.landscape import LAYERS, Landscape
-from fuelbreak.scenarios import Fires, Sky, Weather, WindGrid, fire_season
+from fuelbreak.scenarios import Fires, Season, Sky, Weather, WindGrid, fire_season
 from fuelbreak.simulate import Simulate
 from fuelbreak.spread import Ensemble, Fields, build_world, spread, warm_up
 from fuelbreak.train import Say, TrainConfig
@@ -35,94 +37,202 @@ I8 = npt.NDArray[np.int64]
 COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
 
 
-def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[dict[str, Any]]:
-    """Environment steps by every method and whole fires by `Simulate`, one row each.
+TURNS = 3  # each way of running is measured so often; medians
+MANY_FIRES = 20_000  # a run of `Simulate`: as many as a burn probability map asks for
 
-    Rows: method, workers, steps_per_second (rows of the vector), simulations_per_second, speedup and efficiency over
-    the sequential row of the same work, busy_share of the cores, peak_memory_mb of this process.
+
+class Way(TypedDict):
+    """One way of running, and what it did."""
+
+    work: str  # "environment steps" or "whole fires"
+    method: str
+    cores: int  # workers x threads
+    steps_per_second: float | None  # environments stepped, all together
+    ms_per_step: float | None  # of all environments at once
+    simulations_per_second: float
+    speedup: float  # over sequential
+    efficiency: float  # speed-up per core
+    of_independent: float | None  # share of what as many sequential processes do that share nothing
+    busy_share: float  # process CPU time / (wall x cores of the machine - steal)
+    per_core: tuple[float, ...]
+    peak_memory_mb: float
+
+
+class Alone:
+    """What a process owns that works on one core beside others, sharing nothing with them."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        landscape = config.open()
+        season = config.season(landscape)
+        self._duration_min = config.fire_simulation_max_duration
+        self._env = _vector_env(config, "sequential", landscape, season)
+        self._simulation = Simulate(landscape, season, config.seed)
+
+    def steps(self, seconds: float) -> float:
+        """Environments stepped per second."""
+        return steps_per_second(self._env, seconds)
+
+    def fires(self, seconds: float) -> float:
+        """Whole fires burned per second."""
+        return fires_per_second(self._simulation, self._duration_min, seconds)
+
+
+def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[Way]:
+    """Environment steps by every method, the nested one included, and whole fires by `Simulate`: one row each.
+
+    The nested method is a process for each environment with `nested_workers()` threads in it, whatever that adds up to.
+    Ray is left out where it is not installed. On several cores the same work is also done by as many sequential
+    processes that share nothing: what sharing costs.
     """
     say("prepare", 0.0, COMPILING)
     warm_up()
-    landscape, workers = config.open(), parallel.checked_workers(config.max_workers)
+    landscape, cores = config.open(), parallel.checked_workers(config.max_workers)
     season = config.season(landscape)
-    rows, whole_fires = [], []
-    for i, method in enumerate(parallel.METHODS):
-        say("measure", i / 5, f"environments, {method}")
-        env = VectorizedFireEnv(
-            config.num_parallel_envs,
-            method,
-            workers,
-            landscape,
-            weather=season,
-            num_simulations=config.memory_simulations,
-            max_duration=config.fire_simulation_max_duration,
-            budget=config.budget,
-            bank_size=config.fire_bank_size,
-            fires_seed=config.seed,
-        )
-        used = 1 if method == "sequential" else workers if method == "threading" else min(workers, env.num_envs)
+    nested: dict[str, Any] = {
+        "max_workers": config.num_parallel_envs,
+        "simulation_workers": parallel.nested_workers(),
+    }
+    ways: list[tuple[str, str, dict[str, Any]]] = [
+        ("sequential", "sequential", {}),
+        ("threading", "threading", {}),
+        ("multiprocessing", "multiprocessing", {}),
+        ("nested", "multiprocessing", nested),
+    ]
+    if find_spec("ray") is not None:
+        ways.append(("ray", "ray", {"ray_address": config.ray_address}))
+    parts = len(ways) + 4
+    steps, fires = [], []
+    for i, (name, method, more) in enumerate(ways):
+        say("measure", i / parts, f"environments, {name}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # more processes than cores are asked for
+            env = _vector_env(config, method, landscape, season, **({"max_workers": cores} | more))
         try:
-            rate, busy = _steps_per_second(env, seconds)
+            rate, use = _measured(partial(steps_per_second, env), seconds)
         finally:
             env.close()
-        rows.append(_row(method, used, rate, rate * config.memory_simulations, busy))
+        steps.append(_way("environment steps", name, max(1, env.workers) * env.threads, rate, use, config))
     simulation = Simulate(landscape, season, config.seed)
-    for i, threads in enumerate(sorted({1, workers})):
-        say("measure", (3 + i) / 5, f"whole fires on {threads} threads")
+    burn = partial(fires_per_second, simulation, config.fire_simulation_max_duration)
+    for i, threads in enumerate(sorted({1, cores})):
+        say("measure", (len(ways) + i) / parts, f"whole fires, {threads} threads")
         simulation.set_parallel_simulations(True, threads)
-        rate, busy = _fires_per_second(simulation, config.fire_simulation_max_duration, seconds)
-        whole_fires.append(_row(f"fires, {threads} thread{'s' * (threads > 1)}", threads, 0.0, rate, busy))
-    for same_work in (rows, whole_fires):
-        sequential = same_work[0]["simulations_per_second"]
-        for row in same_work:
-            row["speedup"] = row["simulations_per_second"] / sequential
-            row["efficiency"] = row["speedup"] / row["workers"]
+        rate, use = _measured(burn, seconds)
+        fires.append(_way("whole fires", "threading" if threads > 1 else "sequential", threads, rate, use, config))
+    if cores > 1:
+        alone = parallel.Workers(Alone, [(config,)] * cores)
+        try:
+            for i, (rows, what) in enumerate(((steps, "steps"), (fires, "fires"))):
+                say("measure", (parts - 2 + i) / parts, f"{cores} processes that share nothing, {what}")
+                together = partial(_together, alone, what, cores)
+                rate, use = _measured(together, seconds)
+                rows.append(_way(rows[0]["work"], "independent", cores, rate, use, config))
+        finally:
+            alone.close()
+    for rows in (steps, fires):
+        for row in rows:
+            row["speedup"] = row["simulations_per_second"] / rows[0]["simulations_per_second"]
+            row["efficiency"] = row["speedup"] / row["cores"]
+            if cores > 1 and row["cores"] == cores:
+                row["of_independent"] = row["simulations_per_second"] / rows[-1]["simulations_per_second"]
     say("measure", 1.0, "")
-    return rows + whole_fires
+    return steps + fires
 
 
-def _row(method: str, workers: int, steps: float, simulations: float, busy: float) -> dict[str, Any]:
+def _vector_env(
+    config: TrainConfig, method: str, landscape: Landscape, season: Season, **more: Any
+) -> VectorizedFireEnv:
+    return VectorizedFireEnv(
+        config.num_parallel_envs,
+        method,
+        landscape=landscape,
+        weather=season,
+        num_simulations=config.memory_simulations,
+        max_duration=config.fire_simulation_max_duration,
+        budget=config.budget,
+        bank_size=config.fire_bank_size,
+        fires_seed=config.seed,
+        **more,
+    )
+
+
+def _measured(rate: Callable[[float], float], seconds: float) -> tuple[float, parallel.CoreUse]:
+    """Median rate of some turns, and what the cores did meanwhile."""
+    rate(min(0.2, seconds / TURNS))  # warm
+    cores = parallel.CoreMonitor()
+    median = float(np.median([rate(seconds / TURNS) for _ in range(TURNS)]))
+    use = cores.use()
+    cores.close()
+    return median, use
+
+
+def _together(alone: parallel.Workers, what: str, processes: int, seconds: float) -> float:
+    return float(sum(alone.call(what, [(seconds,)] * processes)))
+
+
+def _way(work: str, method: str, cores: int, rate: float, use: parallel.CoreUse, config: TrainConfig) -> Way:
+    steps = rate if work == "environment steps" else None
     return {
+        "work": work,
         "method": method,
-        "workers": workers,
+        "cores": cores,
         "steps_per_second": steps,
-        "simulations_per_second": simulations,
-        "busy_share": busy,
-        "peak_memory_mb": parallel.peak_memory_mb(),
+        "ms_per_step": None if steps is None else 1000 * config.num_parallel_envs / steps,
+        "simulations_per_second": rate if steps is None else rate * config.memory_simulations,
+        "speedup": 1.0,
+        "efficiency": 1.0,
+        "of_independent": None,
+        "busy_share": use.busy_share,
+        "per_core": use.per_core,
+        "peak_memory_mb": use.peak_memory_mb,
     }
 
 
-def _steps_per_second(env: VectorizedFireEnv, seconds: float) -> tuple[float, float]:
-    """Rows stepped per second with random allowed actions, and how busy the cores were."""
+def steps_per_second(env: VectorizedFireEnv, seconds: float) -> float:
+    """Environments stepped per second, all together, with random allowed actions."""
     rng = np.random.default_rng(0)
     _, info = env.reset(seed=0)
-    cores = parallel.CoreMonitor()
+    # Drawn beforehand: what is measured is the environment. A unit that is drawn twice is wasted, as rare as that is.
+    units = np.flatnonzero(info["action_mask"].all(axis=0))
+    actions = rng.choice(units, (64, env.num_envs))
     steps, left, began = 0, env.budget, time.perf_counter()
     while time.perf_counter() - began < seconds:
         if left == 0:
-            _, info = env.reset()
+            env.reset()
             left = env.budget
-        actions = (info["action_mask"] * rng.random(info["action_mask"].shape)).argmax(axis=1)
-        _, _, _, _, info = env.step(actions)
-        steps, left = steps + env.num_envs, left - 1
-    took = time.perf_counter() - began
-    busy = cores.use().busy_share
-    cores.close()
-    return steps / took, busy
+        env.step(actions[steps % 64])
+        steps, left = steps + 1, left - 1
+    return steps * env.num_envs / (time.perf_counter() - began)
 
 
-def _fires_per_second(simulation: Simulate, duration_min: float, seconds: float) -> tuple[float, float]:
-    """Whole fires burned per second, and how busy the cores were."""
-    n = 2000
-    cores = parallel.CoreMonitor()
+def fires_per_second(simulation: Simulate, duration_min: float, seconds: float) -> float:
+    """Whole fires burned per second."""
     fires, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        simulation.run_many_simulations(n, duration_min)
-        fires += n
-    took = time.perf_counter() - began
-    busy = cores.use().busy_share
-    cores.close()
-    return fires / took, busy
+        simulation.run_many_simulations(MANY_FIRES, duration_min)
+        fires += MANY_FIRES
+    return fires / (time.perf_counter() - began)
+
+
+def parallel_lines(ways: Sequence[Way], config: TrainConfig) -> list[str]:
+    """The table of `parallel_methods`, a row for each way of running."""
+    lines = [
+        f"{config.num_parallel_envs} environments x {config.memory_simulations} fires of "
+        f"{config.fire_simulation_max_duration:g} min; a simulation is one fire brought up to date for one plan",
+        f"{'':<34}{'cores':>6}{'sims/s':>11}{'steps/s':>9}{'ms/step':>9}{'speed-up':>10}{'efficiency':>12}"
+        f"{'of alone':>10}{'busy':>6}  {'each core':<12}{'MB':>6}",
+    ]
+    for way in ways:
+        steps = "" if way["steps_per_second"] is None else f"{way['steps_per_second']:,.0f}"
+        ms = "" if way["ms_per_step"] is None else f"{way['ms_per_step']:.2f}"
+        alone = "" if way["of_independent"] is None else f"{way['of_independent']:.2f}"
+        each = " ".join(f"{share:.0%}" for share in way["per_core"])
+        lines.append(
+            f"{way['work'] + ', ' + way['method']:<34}{way['cores']:>6}{way['simulations_per_second']:>11,.0f}"
+            f"{steps:>9}{ms:>9}{way['speedup']:>10.2f}{way['efficiency']:>12.0%}{alone:>10}{way['busy_share']:>6.0%}"
+            f"  {each:<12}{way['peak_memory_mb']:>6,.0f}"
+        )
+    return lines
 
 
 # ---- speed of the kernels: `fuelbreak bench spread`

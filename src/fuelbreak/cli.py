@@ -764,6 +764,7 @@ def train(
             f"training: {result.steps_per_second:,.0f} environment steps/s, {result.fires_per_second:,.0f} fires/s; "
             f"cores busy {result.core_use.busy_share:.0%} (each: {cores})"
         )
+        print(training.bottleneck(result.core_use, result.network_s))
     print(f"run folder: {result.folder}")
 
 
@@ -840,6 +841,9 @@ def bench_parallel(
             "process_cpu_s": use.process_cpu_s,
             "steps_per_second": result.steps_per_second,
             "fires_per_second": result.fires_per_second,
+            "peak_memory_mb": use.peak_memory_mb,
+            "bottleneck": training.bottleneck(use, result.network_s),
+            "timeline": use.timeline,
         }
         (folder / "cpu_test.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         if as_json:
@@ -849,27 +853,17 @@ def bench_parallel(
             print(f"core {core}: {share:.0%} busy")
         print(f"process CPU time / (wall x cores - steal): {use.busy_share:.1%} over {use.seconds:.0f} s")
         print(f"{result.steps_per_second:.1f} environment steps/s, {result.fires_per_second:,.0f} fires/s")
+        print(f"{facts['bottleneck']}; at most {use.peak_memory_mb:,.0f} MB held")
         print(f"plot: {folder / 'cpu_test.png'}")
         return
     with _progress() as say:
-        rows = bench.parallel_methods(resolved, seconds, say)
-    (folder / "parallel.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    report.parallel_figure(rows).savefig(folder / "parallel.png", dpi=120)
+        ways = bench.parallel_methods(resolved, seconds, say)
+    (folder / "parallel.json").write_text(json.dumps(ways, indent=2) + "\n", encoding="utf-8")
+    report.parallel_figure(ways).savefig(folder / "parallel.png", dpi=120)
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps(ways))
         return
-    print(
-        f"{resolved.num_parallel_envs} environments x {resolved.memory_simulations} fires of "
-        f"{resolved.fire_simulation_max_duration:g} min; a simulation is one fire brought up to date for one plan"
-    )
-    print(
-        f"{'method':<18}{'workers':>8}{'sims/s':>12}{'speed-up':>10}{'efficiency':>12}{'cores busy':>12}{'peak MB':>9}"
-    )
-    for row in rows:
-        print(
-            f"{row['method']:<18}{row['workers']:>8}{row['simulations_per_second']:>12,.0f}{row['speedup']:>10.2f}"
-            f"{row['efficiency']:>12.0%}{row['busy_share']:>12.0%}{row['peak_memory_mb']:>9.0f}"
-        )
+    print("\n".join(bench.parallel_lines(ways, resolved)))
     print(f"plot and figures: {folder}")
 
 

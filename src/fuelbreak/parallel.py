@@ -415,6 +415,7 @@ class CoreUse(NamedTuple):
     busy_share: float  # process CPU time / (wall x cores - steal)
     per_core: tuple[float, ...]  # busy share of each core, whoever used it
     timeline: tuple[tuple[float, tuple[float, ...]], ...]  # (seconds since start, share of each core)
+    peak_memory_mb: float  # that this process and its children held for themselves
 
 
 class CoreMonitor:
@@ -436,6 +437,7 @@ class CoreMonitor:
 
         self._since = time.perf_counter()
         self._process_cpu = _tree_cpu_s()
+        self._peak_memory_mb = _tree_memory_mb()
         self._cores = psutil.cpu_times(percpu=True)
         self._timeline: list[tuple[float, tuple[float, ...]]] = []
 
@@ -446,6 +448,7 @@ class CoreMonitor:
         while not self._stop.wait(self._period_s):
             now = psutil.cpu_times(percpu=True)
             self._timeline.append((time.perf_counter() - self._since, _shares(before, now)))
+            self._peak_memory_mb = max(self._peak_memory_mb, _tree_memory_mb())
             before = now
 
     def use(self) -> CoreUse:
@@ -461,7 +464,7 @@ class CoreMonitor:
         )
         cores = available_cores()
         free = max(seconds * cores - steal, 1e-9)
-        return CoreUse(seconds, cpu, cpu / free, _shares(self._cores, now), tuple(self._timeline))
+        return CoreUse(seconds, cpu, cpu / free, _shares(self._cores, now), tuple(self._timeline), self._peak_memory_mb)
 
     def close(self) -> None:
         """Stop watching."""
@@ -469,19 +472,25 @@ class CoreMonitor:
         self._thread.join()
 
 
-def _tree_cpu_s() -> float:
-    """CPU seconds of this process and of its living children."""
+def _ask_tree(what: str) -> list[Any]:
+    """What psutil tells of this process and of its living children."""
     import psutil
 
-    me = psutil.Process()
-    total = 0.0
+    me, told = psutil.Process(), []
     for process in [me, *me.children(recursive=True)]:
-        try:
-            spent = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += spent.user + spent.system
-    return total
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            told.append(getattr(process, what)())
+    return told
+
+
+def _tree_cpu_s() -> float:
+    """CPU seconds of this process and of its living children."""
+    return float(sum(spent.user + spent.system for spent in _ask_tree("cpu_times")))
+
+
+def _tree_memory_mb() -> float:
+    """Memory that this process and its living children hold for themselves, MB."""
+    return float(sum(memory.uss for memory in _ask_tree("memory_full_info"))) / 2**20
 
 
 def _shares(before: Sequence[Any], now: Sequence[Any]) -> tuple[float, ...]:
@@ -494,15 +503,3 @@ def _shares(before: Sequence[Any], now: Sequence[Any]) -> tuple[float, ...]:
         whole = busy + spent.get("idle", 0.0) + spent.get("iowait", 0.0)
         shares.append(busy / whole if whole > 0 else 0.0)
     return tuple(shares)
-
-
-def peak_memory_mb() -> float:
-    """Largest memory this process has held, MB (the present figure where the system does not keep the peak)."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        return float(psutil.Process().memory_info().rss) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -388,19 +388,12 @@ def training_figure(metrics_csv: Path) -> Figure:
     top.set_ylabel("loss avoided (%)")
     top.legend()
     below = np.zeros(len(table))
-    for share in ("acting", "fires", "learning"):
+    for share, label in (("network", "network"), ("fires", "fires and the rest"), ("waiting", "waiting")):
         values = 100 * table[f"share_{share}"]
-        bottom.fill_between(
-            table["episodes"],
-            below,
-            below + values,
-            alpha=0.5,
-            label={"acting": "choosing", "fires": "burning fires", "learning": "waiting for the learner"}[share],
-        )
+        bottom.fill_between(table["episodes"], below, below + values, alpha=0.5, label=label)
         below = below + values
-    bottom.plot(table["episodes"], 100 * table["cpu_busy_share"], "k-", label="cores busy")
     bottom.set_ylim(0, 105)
-    bottom.set_ylabel("share of time (%)")
+    bottom.set_ylabel("cores' time (%)")
     bottom.set_xlabel("episodes")
     bottom.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     return figure
@@ -420,19 +413,22 @@ def cores_figure(use: CoreUse, title: str) -> Figure:
     return figure
 
 
-def parallel_figure(rows: list[dict[str, Any]]) -> Figure:
-    """Simulations per second, speed-up and efficiency of each way of running."""
+def parallel_figure(ways: Sequence[Mapping[str, Any]]) -> Figure:
+    """Simulations per second, speed-up and efficiency of each way of running: environment steps, then whole fires."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    names = [row["method"] for row in rows]
-    for axis, key, label in zip(
-        figure.subplots(1, 3),
-        ("simulations_per_second", "speedup", "efficiency"),
-        ("simulations per second", "speed-up over sequential", "efficiency (speed-up per worker)"),
-        strict=True,
-    ):
-        _bars(axis, names, [row[key] for row in rows], label)
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplots(2, 3)
+    for row, work in zip(axes, ("environment steps", "whole fires"), strict=True):
+        chosen = [way for way in ways if way["work"] == work]
+        for axis, key, label in zip(
+            row,
+            ("simulations_per_second", "speedup", "efficiency"),
+            ("simulations per second", "speed-up over sequential", "efficiency (speed-up per core)"),
+            strict=True,
+        ):
+            _bars(axis, [f"{way['method']} ({way['cores']})" for way in chosen], [way[key] for way in chosen], label)
+        row[1].set_title(f"{work} (cores in brackets)")
     return figure
 
 

@@ -133,14 +133,50 @@ class Dice:
         return np.asarray(generator.choice(self._bank, self._fires, replace=False), np.int64)
 
 
-class State(NamedTuple):
-    """What is told of E episodes besides their observation."""
+class Board(NamedTuple):
+    """What is told of E episodes after a reset or a step; worker processes write their rows of it in shared memory."""
 
-    mask: npt.NDArray[np.bool_]  # (E, units) that may be placed
+    observation: F4  # (E, channels, rows, cols)
+    mask: npt.NDArray[np.int8]  # (E, units) that may be placed
+    reward: F8  # (E,)
+    terminated: npt.NDArray[np.bool_]  # (E,)
     loss: F8  # (E,)
     loss_avoided: F8  # (E,)
     steps: I8  # (E,) units placed, -1 before the first reset
-    cells_solved: int
+    cells_solved: I8  # (E,) by all episodes of a worker, in its first row
+
+    @classmethod
+    def of(cls, episodes: int, shape: tuple[int, int, int], buffer: memoryview | None = None) -> Board:
+        """A board for maps (channels, rows, cols), in shared memory if there is any."""
+        units = shape[1] * shape[2]
+        parts: dict[str, tuple[Any, tuple[int, ...]]] = {
+            "observation": (np.float32, shape),
+            "reward": (np.float64, ()),
+            "loss": (np.float64, ()),
+            "loss_avoided": (np.float64, ()),
+            "steps": (np.int64, ()),
+            "cells_solved": (np.int64, ()),
+            "terminated": (np.bool_, ()),
+            "mask": (np.int8, (units,)),
+        }
+        arrays, at = {}, 0
+        for name, (kind, row) in parts.items():
+            at = -(-at // 64) * 64
+            size = episodes * int(np.prod(row, dtype=np.int64)) * np.dtype(kind).itemsize
+            if buffer is None:
+                arrays[name] = np.zeros((episodes, *row), kind)
+            else:
+                arrays[name] = np.ndarray((episodes, *row), kind, buffer, at)
+            at += size
+        return cls(**arrays)
+
+    def rows(self, first: int, rows: int) -> Board:
+        """Some rows of it."""
+        return Board._make(field[first : first + rows] for field in self)
+
+
+def _board_bytes(episodes: int, shape: tuple[int, int, int]) -> int:
+    return sum(-(-field.nbytes // 64) * 64 for field in Board.of(episodes, shape))
 
 
 class Episodes:
@@ -253,13 +289,16 @@ class Episodes:
         avoided = 1 - self.loss / np.where(self.first_loss > 0, self.first_loss, 1.0)
         return np.asarray(np.where(self.first_loss > 0, avoided, 0.0))
 
-    def state(self) -> State:
-        """What to tell besides the observation.
+    def tell(self, board: Board) -> None:
+        """Write what there is to tell into a board, whose observation began as `blank`; rewards are left alone.
 
-        `cells_solved` counts the cells that episodes settled, not the bank's own fires, which each process solves once.
+        Cells solved are those that episodes settled, not those of the bank's fires, which each process solves once.
         """
-        solved = self.ensemble.cells_solved - self._solved_before
-        return State(self.action_mask(), self.loss.copy(), self.loss_avoided(), self.steps.copy(), solved)
+        self.observe(board.observation)
+        board.mask[:] = self.action_mask()
+        board.loss[:], board.loss_avoided[:] = self.loss, self.loss_avoided()
+        board.steps[:] = self.steps
+        board.cells_solved[0] = self.ensemble.cells_solved - self._solved_before
 
     def plan(self, row: int) -> Plan:
         """The breaks of one episode; their order is not kept here."""
@@ -391,10 +430,9 @@ class FireEnv(gym.Env[F4, np.int64]):
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Units that may be placed now (units,) bool."""
-        state = self._episodes.state()
-        if state.steps[0] < 0:
+        if self._episodes.steps[0] < 0:
             raise InputError(NOT_BEGUN)
-        return np.asarray(state.mask[0])
+        return np.asarray(self._episodes.action_mask()[0])
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """The map as an image (H, W, 3) uint8: burn probability in red over fuels in green, breaks in black."""
@@ -423,11 +461,10 @@ class FireEnv(gym.Env[F4, np.int64]):
         return np.asarray(out[0])
 
     def _info(self) -> dict[str, Any]:
-        state = self._episodes.state()
         return {
-            "action_mask": state.mask[0].astype(np.int8),
-            "loss": float(state.loss[0]),
-            "loss_avoided": float(state.loss_avoided[0]),
+            "action_mask": self._episodes.action_mask()[0].astype(np.int8),
+            "loss": float(self._episodes.loss[0]),
+            "loss_avoided": float(self._episodes.loss_avoided()[0]),
         }
 
 
@@ -466,36 +503,39 @@ def settled_workers(
 
 
 class _Share:
-    """What a worker owns: some rows of a vector environment, observations written to shared memory if there is any."""
+    """What a worker owns: some rows of a vector environment. What it tells goes to shared memory, or is sent."""
 
-    def __init__(self, landscape: Landscape, fires: Fires, settings: tuple[Any, ...], rows: int, at: _Place) -> None:
+    def __init__(
+        self,
+        landscape: Landscape,
+        fires: Fires,
+        settings: tuple[Any, ...],
+        memory: str | None,
+        episodes: int,
+        first: int,
+        rows: int,
+    ) -> None:
         self._episodes = Episodes(landscape, fires, rows, *settings)
-        self._out = self._episodes.blank()
-        self._memory = None if at is None else SharedMemory(at[0])
-        if self._memory is not None and at is not None:
-            place = self._memory.buf, at[1] * self._out[0].nbytes
-            shared: F4 = np.ndarray(self._out.shape, np.float32, *place)
-            shared[:] = self._out
-            self._out = shared
+        blank = self._episodes.blank()
+        self._memory = None if memory is None else SharedMemory(memory)
+        board = Board.of(episodes, blank.shape[1:], None if self._memory is None else self._memory.buf)
+        self._board = board.rows(first, rows)
+        self._board.observation[:] = blank
 
-    def reset(self, rows: list[int], which: list[I8]) -> _Told:
+    def reset(self, rows: list[int], which: list[I8]) -> Board | None:
         self._episodes.reset(rows, which)
-        return self._tell()
+        return self._told()
 
-    def step(self, actions: I8) -> tuple[F8, npt.NDArray[np.bool_], _Told]:
-        reward, terminated = self._episodes.step(actions)
-        return reward, terminated, self._tell()
+    def step(self, actions: list[int]) -> Board | None:
+        self._board.reward[:], self._board.terminated[:] = self._episodes.step(np.array(actions))
+        return self._told()
 
     def replay(self, which: list[I8], placed: list[I8], cells_solved: int) -> None:
         self._episodes.replay(which, placed, cells_solved)
 
-    def _tell(self) -> _Told:
-        self._episodes.observe(self._out)
-        return self._episodes.state(), self._out if self._memory is None else None
-
-
-_Place = tuple[str, int] | None  # name of the shared memory, and the first row there; None: observations are sent
-_Told = tuple[State, F4 | None]
+    def _told(self) -> Board | None:
+        self._episodes.tell(self._board)
+        return self._board if self._memory is None else None
 
 
 class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
@@ -564,31 +604,29 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self.single_observation_space, self.single_action_space = _spaces(self._episodes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._observations = np.zeros((num_envs, len(self.channels), *self.map_shape), np.float32)
-        if not elsewhere:
-            self._observations[:] = self._episodes.blank()
+        shape = self._episodes.blank().shape[1:]
         self._workers: parallel.Workers | None = None
         self._memory: SharedMemory | None = None
+        if method == "multiprocessing":
+            self._memory = SharedMemory(create=True, size=_board_bytes(num_envs, shape))
+        self._board = Board.of(num_envs, shape, None if self._memory is None else self._memory.buf)
         self._rows = [np.arange(num_envs)]
         self._pending: I8 | None = None  # actions of a step that has begun
-        self._steps, self._solved = np.full(num_envs, -1), np.zeros(1, np.int64)
-        # What it takes to play every row again, for workers that die: its fires and the units it placed.
+        # What it takes to play every row again, for workers that die: its fires, the units it placed, and what was told
+        # of it last. Not the board's: a worker may have died after it wrote there.
         self._which: list[I8] = [np.empty(0, np.int64)] * num_envs
         self._placed = np.zeros((num_envs, self.budget), np.int64)
-        if elsewhere:
+        self._steps, self._solved = np.full(num_envs, -1), np.zeros(num_envs, np.int64)
+        if not elsewhere:
+            self._board.observation[:] = self._episodes.blank()
+        else:
             self._episodes = None
             self._rows = np.array_split(np.arange(num_envs), workers)
-            self._solved = np.zeros(workers, np.int64)
-            if ray is None:
-                self._memory = SharedMemory(create=True, size=self._observations.nbytes)
-                self._observations = np.ndarray(self._observations.shape, np.float32, self._memory.buf)
+            memory = None if self._memory is None else self._memory.name
             self._workers = parallel.Workers(
                 _Share,
-                [
-                    (len(rows), None if self._memory is None else (self._memory.name, int(rows[0])))
-                    for rows in self._rows
-                ],
-                (landscape, fires, (num_simulations, budget, obs, threads)),
+                [(num_envs, int(rows[0]), len(rows)) for rows in self._rows],
+                (landscape, fires, (num_simulations, budget, obs, threads), memory),
                 restore=self._restore,
                 ray=ray,
                 cores=min(threads, cores / workers),
@@ -597,7 +635,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     def _restore(self, worker: int) -> list[tuple[str, tuple[Any, ...]]]:
         rows = self._rows[worker]
         placed = [self._placed[row, : max(0, self._steps[row])] for row in rows]
-        return [("replay", ([self._which[row] for row in rows], placed, int(self._solved[worker])))]
+        return [("replay", ([self._which[row] for row in rows], placed, int(self._solved[rows[0]])))]
 
     @property
     def cells_solved(self) -> int:
@@ -627,27 +665,29 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         which = {int(row): self._dice.roll(int(row), seeds[row]) for row in np.flatnonzero(mask)}
         if self._episodes is not None:
             self._episodes.reset(list(which), list(which.values()))
-            told = [self._tell()]
+            self._episodes.tell(self._board)
         else:
             assert self._workers is not None
             chosen = [[int(row) for row in rows if mask[row]] for rows in self._rows]
-            told = self._workers.call(
-                "reset",
-                [
-                    ([row - int(rows[0]) for row in some], [which[row] for row in some])
-                    for rows, some in zip(self._rows, chosen, strict=True)
-                ],
+            self._gather(
+                self._workers.call(
+                    "reset",
+                    [
+                        ([row - int(rows[0]) for row in some], [which[row] for row in some])
+                        for rows, some in zip(self._rows, chosen, strict=True)
+                    ],
+                )
             )
         for row, fires in which.items():
             self._which[row] = fires
-        return self._told(told)
+        return self._told()
 
     def step_async(self, actions: I8) -> None:
-        """Begin a step; `step_wait` returns it. Worker processes burn their fires meanwhile, other methods wait."""
+        """Begin a step; `step_wait` returns it. Workers burn their fires meanwhile, other methods wait."""
         self._check_idle("step_async")
         checked = checked_actions(actions, len(self.unit_cell), self._steps, self.budget)
         if self._workers is not None:
-            self._workers.send("step", [(checked[rows],) for rows in self._rows])
+            self._workers.send("step", [(checked[rows].tolist(),) for rows in self._rows])
         self._pending = checked
 
     def step_wait(self) -> tuple[F4, F8, npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
@@ -656,16 +696,16 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if self._pending is None:
             raise gym.error.NoAsyncCallError("no step has begun; call step_async before step_wait", "step_wait")
         actions, self._pending = self._pending, None
+        board = self._board
         if self._episodes is not None:
-            answers = [(*self._episodes.step(actions), self._tell())]
+            board.reward[:], board.terminated[:] = self._episodes.step(actions)
+            self._episodes.tell(board)
         else:
             assert self._workers is not None
-            answers = self._workers.receive()
+            self._gather(self._workers.receive())
         self._placed[np.arange(self.num_envs), self._steps] = actions
-        reward = np.concatenate([answer[0] for answer in answers])
-        terminated = np.concatenate([answer[1] for answer in answers])
-        obs, info = self._told([answer[2] for answer in answers])
-        return obs, reward, terminated, np.zeros(self.num_envs, bool), info
+        obs, info = self._told()
+        return obs, board.reward.copy(), board.terminated.copy(), np.zeros(self.num_envs, bool), info
 
     def step(self, actions: I8) -> tuple[F4, F8, npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
         """Place one unit in every row."""
@@ -677,7 +717,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self._check_open()
         if (self._steps < 0).all():
             raise InputError(NOT_BEGUN)
-        return self._masks.astype(bool)
+        return self._board.mask.astype(bool)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -688,28 +728,23 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if self._pending is not None:
             raise gym.error.AlreadyPendingCallError(f"{call}: a step has begun; call step_wait first", "step")
 
-    def _tell(self) -> _Told:
-        """What rows kept here tell, as a worker does."""
-        assert self._episodes is not None
-        self._episodes.observe(self._observations)
-        return self._episodes.state(), None
+    def _gather(self, boards: list[Board | None]) -> None:
+        """Take over what workers sent that share no memory with us."""
+        for rows, board in zip(self._rows, boards, strict=True):
+            if board is not None:
+                for ours, theirs in zip(self._board, board, strict=True):
+                    ours[rows] = theirs
 
-    def _told(self, told: list[_Told]) -> tuple[F4, dict[str, Any]]:
+    def _told(self) -> tuple[F4, dict[str, Any]]:
         """Observations, and Gymnasium's info: an array a key and, under the key with an underscore, who has it."""
-        states = [state for state, _ in told]
-        for rows, (_, sent) in zip(self._rows, told, strict=True):
-            if sent is not None:
-                self._observations[rows] = sent
-        self._masks = np.concatenate([state.mask for state in states]).astype(np.int8)
-        self._steps = np.concatenate([state.steps for state in states])
-        self._solved = np.array([state.cells_solved for state in states])
-        everyone = np.ones(self.num_envs, bool)
-        return self._observations.copy(), {
-            "action_mask": self._masks.copy(),
+        board, everyone = self._board, np.ones(self.num_envs, bool)
+        self._steps, self._solved = board.steps.copy(), board.cells_solved.copy()
+        return board.observation.copy(), {
+            "action_mask": board.mask.copy(),
             "_action_mask": everyone,
-            "loss": np.concatenate([state.loss for state in states]),
+            "loss": board.loss.copy(),
             "_loss": everyone,
-            "loss_avoided": np.concatenate([state.loss_avoided for state in states]),
+            "loss_avoided": board.loss_avoided.copy(),
             "_loss_avoided": everyone,
         }
 
@@ -717,7 +752,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         """End worker processes, also in the middle of a step, and give memory back, whatever became of them."""
         workers, memory = self._workers, self._memory
         self._workers = self._memory = self._episodes = None
-        self._observations = np.zeros((0,), np.float32)
+        self._board = Board.of(0, (0, 0, 0))
         try:
             if workers is not None:
                 workers.close()

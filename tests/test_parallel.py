@@ -202,6 +202,18 @@ def test_a_dead_worker_is_replaced_and_its_past_repeated():
         workers.close()
 
 
+def test_this_process_may_be_the_first_worker():
+    workers = Workers(Counter, [(0,), (0,)], here=True)
+    try:
+        assert len(workers.pids) == 1
+        assert workers.call("pid", [(), ()]) == [os.getpid(), *workers.pids]
+        assert workers.call("add", [(1,), (2,)]) == [1, 2]
+        with pytest.raises(InputError, match="this is refused"):
+            workers.call("refuse", [("this",), ("this",)])
+    finally:
+        workers.close()
+
+
 def test_signals_meant_for_the_whole_run_do_not_end_a_worker():
     workers = Workers(Counter, [(0,)])
     try:

@@ -111,7 +111,7 @@ def parallel_methods(config: TrainConfig, seconds: float, say: Say) -> list[Way]
             rate, use = _measured(partial(steps_per_second, env), seconds)
         finally:
             env.close()
-        steps.append(_way("environment steps", name, max(1, env.workers) * env.threads, rate, use, config))
+        steps.append(_way("environment steps", name, env.workers * env.threads, rate, use, config))
     simulation = Simulate(landscape, season, config.seed)
     burn = partial(fires_per_second, simulation, config.fire_simulation_max_duration)
     for i, threads in enumerate(sorted({1, cores})):

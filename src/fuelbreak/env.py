@@ -25,7 +25,7 @@ from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan, budget_units
 from fuelbreak.scenarios import AnyWeather, Fires, Weather, checked_bank, fire_season, mean_over
 from fuelbreak.simulate import demo_landscape
-from fuelbreak.spread import PLANE_NAMES, Ensemble
+from fuelbreak.spread import PLANE_NAMES, Ensemble, warm_up
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -62,6 +62,13 @@ def channel_names(obs: Observation) -> tuple[str, ...]:
         raise InputError(f"obs: {obs!r} is unknown; use full or raw")
     names = STATIC_CHANNELS + LIVE_CHANNELS + PLAN_CHANNELS
     return names if obs == "full" else tuple(name for name in names if name not in NOT_IN_RAW)
+
+
+def unit_cells(landscape: Landscape) -> I8:
+    """Flat cell of each unit: the cells of the area of interest's bounding box, row by row."""
+    row, col, rows, cols = landscape.aoi_window
+    flat = np.arange(landscape.shape[0] * landscape.shape[1]).reshape(landscape.shape)
+    return flat[row : row + rows, col : col + cols].ravel()
 
 
 def checked_actions(actions: object, units: int, steps: I8, budget: int) -> I8:
@@ -210,16 +217,14 @@ class Episodes:
         row, col, rows, cols = landscape.aoi_window
         self.map_shape = (rows, cols)
         self._window = (slice(row, row + rows), slice(col, col + cols))
-        # A unit is a cell of the area of interest's bounding box, row by row.
-        flat = np.arange(landscape.shape[0] * landscape.shape[1]).reshape(landscape.shape)
-        self.unit_cell: I8 = flat[self._window].ravel()
+        self.unit_cell = unit_cells(landscape)
         self._treatable = landscape.treatable[self._window].ravel()
         self._static = self._static_planes(fires.weather)
         names = (*PLANE_NAMES, "downstream_share", "downstream_root")
         self._live_channels = [self.channels.index(name) if name in self.channels else -1 for name in names]
         self.treated = np.zeros((episodes, len(self.unit_cell)), bool)
         self.steps = np.full(episodes, -1)  # units placed; nothing may be placed before the first reset
-        self.loss, self.first_loss = np.zeros(episodes), np.zeros(episodes)
+        self.loss, self.first_loss, self._untreated = np.zeros(episodes), np.zeros(episodes), np.ones(episodes)
 
     def _static_planes(self, weathers: Sequence[Weather]) -> F4:
         land = self.landscape
@@ -246,18 +251,18 @@ class Episodes:
         losses = self.ensemble.losses()
         for row in rows:
             self.loss[row] = self.first_loss[row] = losses[row]
+        self._untreated = np.where(self.first_loss > 0, self.first_loss, 1.0)  # what shares are taken of
 
-    def step(self, actions: Sequence[np.int64 | int] | I8) -> tuple[F8, npt.NDArray[np.bool_]]:
-        """Place one unit in each episode; rewards (E,) and whether the budget is spent (E,).
+    def step(self, units: I8) -> tuple[F8, npt.NDArray[np.bool_]]:
+        """Place one unit in each episode, as `checked_actions` gives them; rewards (E,), whether the budget is spent.
 
         The reward is the share of the untreated loss that this unit avoids. A unit that cannot be placed (masked) is
         wasted: it costs budget and earns nothing.
         """
-        self._place(checked_actions(actions, len(self.unit_cell), self.steps, self.budget))
+        self._place(units)
         self.steps += 1
         before, self.loss = self.loss, self.ensemble.losses()
-        reward = (before - self.loss) / np.where(self.first_loss > 0, self.first_loss, 1.0)
-        return reward, self.steps >= self.budget
+        return (before - self.loss) / self._untreated, self.steps >= self.budget
 
     def replay(self, which: Sequence[I8], placed: Sequence[I8], cells_solved: int) -> None:
         """Play every episode again, to where it stood: its fires (S,), the units it placed in order, cells solved.
@@ -286,8 +291,7 @@ class Episodes:
 
     def loss_avoided(self) -> F8:
         """Share of the untreated loss avoided so far on the episode's own fires (E,)."""
-        avoided = 1 - self.loss / np.where(self.first_loss > 0, self.first_loss, 1.0)
-        return np.asarray(np.where(self.first_loss > 0, avoided, 0.0))
+        return np.asarray(np.where(self.first_loss > 0, 1 - self.loss / self._untreated, 0.0))
 
     def tell(self, board: Board) -> None:
         """Write what there is to tell into a board, whose observation began as `blank`; rewards are left alone.
@@ -313,12 +317,11 @@ class Episodes:
 
     def observe(self, out: F4) -> None:
         """Bring an observation from `blank` up to date."""
-        untreated = np.where(self.first_loss > 0, self.first_loss, 1.0)
         corner = self._window[0].start, self._window[1].start
-        self.ensemble.observe(out, self._live_channels, corner, untreated)
-        out[:, self.channels.index("treated")] = self.treated.reshape(-1, *self.map_shape)
-        left = np.where(self.steps < 0, 0.0, 1 - self.steps / self.budget)
-        out[:, self.channels.index("budget_left")] = left[:, None, None]
+        self.ensemble.observe(out, self._live_channels, corner, self._untreated)
+        # The last two channels, `PLAN_CHANNELS`.
+        out[:, -2] = self.treated.reshape(-1, *self.map_shape)
+        out[:, -1] = np.where(self.steps < 0, 0.0, 1 - self.steps / self.budget)[:, None, None]
 
 
 @lru_cache(maxsize=4)
@@ -408,7 +411,7 @@ class FireEnv(gym.Env[F4, np.int64]):
         self.landscape = landscape
         self._live: Episodes | None = Episodes(landscape, fires, 1, num_simulations, budget, obs)
         self._dice = Dice(1, len(fires), num_simulations)
-        self.observation_space, self.action_space = _spaces(self._live)
+        self.observation_space, self.action_space = _spaces(self._live.channels, self._live.map_shape)
 
     @property
     def _episodes(self) -> Episodes:
@@ -425,7 +428,9 @@ class FireEnv(gym.Env[F4, np.int64]):
 
     def step(self, action: np.int64 | int) -> tuple[F4, float, bool, bool, dict[str, Any]]:
         """Place one unit: observation, reward, terminated, truncated, info."""
-        reward, terminated = self._episodes.step([action])
+        episodes = self._episodes
+        units = checked_actions([action], len(episodes.unit_cell), episodes.steps, episodes.budget)
+        reward, terminated = episodes.step(units)
         return self._observation(), float(reward[0]), bool(terminated[0]), False, self._info()
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
@@ -468,37 +473,35 @@ class FireEnv(gym.Env[F4, np.int64]):
         }
 
 
-def _spaces(episodes: Episodes) -> tuple[gym.Space[F4], gym.spaces.Discrete]:
-    shape = (len(episodes.channels), *episodes.map_shape)
-    box: gym.Space[Any] = gym.spaces.Box(-1.0, 1.0, shape, np.float32)
-    return box, gym.spaces.Discrete(len(episodes.unit_cell))
+def _spaces(channels: Sequence[str], shape: tuple[int, int]) -> tuple[gym.Space[F4], gym.spaces.Discrete]:
+    box: gym.Space[Any] = gym.spaces.Box(-1.0, 1.0, (len(channels), *shape), np.float32)
+    return box, gym.spaces.Discrete(shape[0] * shape[1])
 
 
 def settled_workers(
     method: str, rows: int, fires: int, cores: int, max_workers: int | None, simulation_workers: int | None
 ) -> tuple[int, int]:
-    """How many processes or actors own rows (0: all rows stay here), and how many threads burn fires in each.
+    """How many workers own rows (1: all rows stay in this process), and how many threads burn fires in each.
 
     rows, fires : environments, and fires of each
     cores : to share; more workers than that are settled on only if asked for, with a warning
     """
-    if max_workers is not None:
-        parallel.checked_workers(max_workers)
-    if simulation_workers is not None:
-        parallel.checked_workers(simulation_workers)
+    for asked in (max_workers, simulation_workers):
+        if asked is not None:
+            parallel.checked_workers(asked)
     most = cores if max_workers is None else max_workers
     if method == "sequential":
-        return 0, 1
+        return 1, 1
     if method == "threading":
-        workers, threads = 0, min(most, rows * fires)
+        workers, threads = 1, min(most, rows * fires)
     else:
         workers = min(most, rows)
         threads = min(parallel.nested_workers(), max(1, cores // workers))
         threads = threads if simulation_workers is None else min(simulation_workers, rows * fires)
-    if max(1, workers) * threads > cores:
-        asked = f"{workers} workers x {threads} threads" if workers else f"{threads} threads"
+    if workers * threads > cores:
+        told = f"{workers} workers x {threads} threads" if method != "threading" else f"{threads} threads"
         of = f"{cores} cores" if cores > 1 else "one core"
-        warnings.warn(f"{method}: {asked} share {of}; fewer would be as fast", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{method}: {told} share {of}; fewer would be as fast", RuntimeWarning, stacklevel=3)
     return workers, threads
 
 
@@ -510,15 +513,18 @@ class _Share:
         landscape: Landscape,
         fires: Fires,
         settings: tuple[Any, ...],
-        memory: str | None,
-        episodes: int,
         first: int,
         rows: int,
+        board: Board | tuple[str, int] | None,
     ) -> None:
         self._episodes = Episodes(landscape, fires, rows, *settings)
         blank = self._episodes.blank()
-        self._memory = None if memory is None else SharedMemory(memory)
-        board = Board.of(episodes, blank.shape[1:], None if self._memory is None else self._memory.buf)
+        self._sends = board is None
+        if board is None:
+            first, board = 0, Board.of(rows, blank.shape[1:])
+        elif not isinstance(board, Board):
+            self._memory = SharedMemory(board[0])
+            board = Board.of(board[1], blank.shape[1:], self._memory.buf)
         self._board = board.rows(first, rows)
         self._board.observation[:] = blank
 
@@ -526,8 +532,8 @@ class _Share:
         self._episodes.reset(rows, which)
         return self._told()
 
-    def step(self, actions: list[int]) -> Board | None:
-        self._board.reward[:], self._board.terminated[:] = self._episodes.step(np.array(actions))
+    def step(self, units: list[int]) -> Board | None:  # a list: it crosses at half the cost of an array
+        self._board.reward[:], self._board.terminated[:] = self._episodes.step(np.array(units))
         return self._told()
 
     def replay(self, which: list[I8], placed: list[I8], cells_solved: int) -> None:
@@ -535,7 +541,7 @@ class _Share:
 
     def _told(self) -> Board | None:
         self._episodes.tell(self._board)
-        return self._board if self._memory is None else None
+        return self._board if self._sends else None
 
 
 class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
@@ -544,9 +550,9 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     Parameters
     ----------
     num_envs : rows, E
-    method : "multiprocessing" (each worker process owns some rows; observations come back through shared memory, only
-        actions, rewards and small arrays cross), "threading" (compiled kernels on one flat list of E x S fires), "ray"
-        (actors of a cluster own the rows), "sequential" (one core; what the others are held to)
+    method : "multiprocessing" (each worker process, of which this one is the first, owns some rows; what they tell
+        comes back through shared memory, only actions cross), "threading" (compiled kernels on one flat list of E x S
+        fires), "ray" (actors of a cluster own the rows), "sequential" (one core; what the others are held to)
     max_workers : threads, processes or actors; every available core if None, but never more threads than there are
         fires (E x S), nor more processes or actors than rows; "sequential" has one
     simulation_workers : threads that burn fires inside each process or actor; if None a quarter of the cores, or less
@@ -584,53 +590,51 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if num_envs < 1:
             raise InputError(f"num_envs: {num_envs} environments cannot be run; give at least 1")
         self.num_envs, self.method = num_envs, parallel.checked_method(method)
-        elsewhere = method in ("multiprocessing", "ray")
         ray = parallel.join_ray(ray_address) if method == "ray" else None
         cores = parallel.available_cores() if ray is None else parallel.ray_cores(ray)
-        workers, threads = settled_workers(method, num_envs, num_simulations, cores, max_workers, simulation_workers)
-        self.workers, self.threads = workers, threads
+        shares = settled_workers(method, num_envs, num_simulations, cores, max_workers, simulation_workers)
+        self.workers, self.threads = shares
         landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape, self.fires_per_episode = landscape, num_simulations
-        self._dice = Dice(num_envs, len(fires), num_simulations)
-        # One row made here gives the spaces, and fills the kernels' cache before workers start; sequential and
-        # threading keep all rows here.
-        here = 1 if elsewhere else num_envs
-        in_bank = fires.take(np.arange(num_simulations)) if elsewhere else fires
-        self._episodes: Episodes | None = Episodes(
-            landscape, in_bank, here, num_simulations, budget, obs, 1 if elsewhere else threads
-        )
-        self.channels, self.budget = self._episodes.channels, self._episodes.budget
-        self.map_shape, self.unit_cell = self._episodes.map_shape, self._episodes.unit_cell
-        self.single_observation_space, self.single_action_space = _spaces(self._episodes)
+        self.channels, self.budget = channel_names(obs), budget_units(landscape, budget)
+        self.map_shape, self.unit_cell = landscape.aoi_window[2:], unit_cells(landscape)
+        self.single_observation_space, self.single_action_space = _spaces(self.channels, self.map_shape)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        shape = self._episodes.blank().shape[1:]
-        self._workers: parallel.Workers | None = None
-        self._memory: SharedMemory | None = None
-        if method == "multiprocessing":
-            self._memory = SharedMemory(create=True, size=_board_bytes(num_envs, shape))
-        self._board = Board.of(num_envs, shape, None if self._memory is None else self._memory.buf)
-        self._rows = [np.arange(num_envs)]
+        self._dice = Dice(num_envs, len(fires), num_simulations)
+        self._rows = np.array_split(np.arange(num_envs), self.workers)
         self._pending: I8 | None = None  # actions of a step that has begun
         # What it takes to play every row again, for workers that die: its fires, the units it placed, and what was told
         # of it last. Not the board's: a worker may have died after it wrote there.
         self._which: list[I8] = [np.empty(0, np.int64)] * num_envs
         self._placed = np.zeros((num_envs, self.budget), np.int64)
         self._steps, self._solved = np.full(num_envs, -1), np.zeros(num_envs, np.int64)
-        if not elsewhere:
-            self._board.observation[:] = self._episodes.blank()
-        else:
-            self._episodes = None
-            self._rows = np.array_split(np.arange(num_envs), workers)
-            memory = None if self._memory is None else self._memory.name
+        shape = len(self.channels), *self.map_shape
+        self._memory: SharedMemory | None = None
+        if ray is not None or self.workers > 1:
+            warm_up()  # fills the kernels' cache once, before the workers look for them there
+        if ray is None and self.workers > 1:
+            self._memory = SharedMemory(create=True, size=_board_bytes(num_envs, shape))
+        buffer = None if self._memory is None else self._memory.buf
+        self._board = Board.of(num_envs, shape, buffer)
+        # Where each worker tells: this process on the board, others in its memory; what is far away is sent.
+        boards: list[Any] = [None if self._memory is None else (self._memory.name, num_envs)] * self.workers
+        if ray is None:
+            boards[0] = self._board
+        self._workers: parallel.Workers | None = None
+        try:
             self._workers = parallel.Workers(
                 _Share,
-                [(num_envs, int(rows[0]), len(rows)) for rows in self._rows],
-                (landscape, fires, (num_simulations, budget, obs, threads), memory),
+                [(int(rows[0]), len(rows), board) for rows, board in zip(self._rows, boards, strict=True)],
+                (landscape, fires, (num_simulations, budget, obs, self.threads)),
                 restore=self._restore,
+                here=ray is None,
                 ray=ray,
-                cores=min(threads, cores / workers),
+                cores=min(self.threads, cores / self.workers),
             )
+        except BaseException:
+            self.close_extras()
+            raise
 
     def _restore(self, worker: int) -> list[tuple[str, tuple[Any, ...]]]:
         rows = self._rows[worker]
@@ -644,7 +648,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of the workers, if there are any."""
+        """Ids of the workers' processes other than this one."""
         return [] if self._workers is None else self._workers.pids
 
     def reset(
@@ -663,21 +667,12 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
                 f"give True or False for each of {self.num_envs} environments"
             )
         which = {int(row): self._dice.roll(int(row), seeds[row]) for row in np.flatnonzero(mask)}
-        if self._episodes is not None:
-            self._episodes.reset(list(which), list(which.values()))
-            self._episodes.tell(self._board)
-        else:
-            assert self._workers is not None
-            chosen = [[int(row) for row in rows if mask[row]] for rows in self._rows]
-            self._gather(
-                self._workers.call(
-                    "reset",
-                    [
-                        ([row - int(rows[0]) for row in some], [which[row] for row in some])
-                        for rows, some in zip(self._rows, chosen, strict=True)
-                    ],
-                )
-            )
+        chosen = [[int(row) for row in rows if mask[row]] for rows in self._rows]
+        calls = [
+            ([row - int(rows[0]) for row in some], [which[row] for row in some])
+            for rows, some in zip(self._rows, chosen, strict=True)
+        ]
+        self._gather(self._open_workers.call("reset", calls))
         for row, fires in which.items():
             self._which[row] = fires
         return self._told()
@@ -686,23 +681,17 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         """Begin a step; `step_wait` returns it. Workers burn their fires meanwhile, other methods wait."""
         self._check_idle("step_async")
         checked = checked_actions(actions, len(self.unit_cell), self._steps, self.budget)
-        if self._workers is not None:
-            self._workers.send("step", [(checked[rows].tolist(),) for rows in self._rows])
+        self._open_workers.send("step", [(checked[rows].tolist(),) for rows in self._rows])
         self._pending = checked
 
     def step_wait(self) -> tuple[F4, F8, npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
         """Finish the step begun by `step_async`: observations, rewards, terminated, truncated, info."""
-        self._check_open()
+        workers = self._open_workers
         if self._pending is None:
             raise gym.error.NoAsyncCallError("no step has begun; call step_async before step_wait", "step_wait")
         actions, self._pending = self._pending, None
+        self._gather(workers.receive())
         board = self._board
-        if self._episodes is not None:
-            board.reward[:], board.terminated[:] = self._episodes.step(actions)
-            self._episodes.tell(board)
-        else:
-            assert self._workers is not None
-            self._gather(self._workers.receive())
         self._placed[np.arange(self.num_envs), self._steps] = actions
         obs, info = self._told()
         return obs, board.reward.copy(), board.terminated.copy(), np.zeros(self.num_envs, bool), info
@@ -714,17 +703,19 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Units that may be placed now (E, units) bool."""
-        self._check_open()
+        assert self._open_workers
         if (self._steps < 0).all():
             raise InputError(NOT_BEGUN)
         return self._board.mask.astype(bool)
 
-    def _check_open(self) -> None:
-        if self.closed:
+    @property
+    def _open_workers(self) -> parallel.Workers:
+        if self._workers is None:
             raise gym.error.ClosedEnvironmentError(CLOSED)
+        return self._workers
 
     def _check_idle(self, call: str) -> None:
-        self._check_open()
+        assert self._open_workers
         if self._pending is not None:
             raise gym.error.AlreadyPendingCallError(f"{call}: a step has begun; call step_wait first", "step")
 
@@ -732,8 +723,8 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         """Take over what workers sent that share no memory with us."""
         for rows, board in zip(self._rows, boards, strict=True):
             if board is not None:
-                for ours, theirs in zip(self._board, board, strict=True):
-                    ours[rows] = theirs
+                for name in Board._fields:
+                    getattr(self._board, name)[rows] = getattr(board, name)
 
     def _told(self) -> tuple[F4, dict[str, Any]]:
         """Observations, and Gymnasium's info: an array a key and, under the key with an underscore, who has it."""
@@ -751,7 +742,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
     def close_extras(self, **kwargs: Any) -> None:
         """End worker processes, also in the middle of a step, and give memory back, whatever became of them."""
         workers, memory = self._workers, self._memory
-        self._workers = self._memory = self._episodes = None
+        self._workers = self._memory = None
         self._board = Board.of(0, (0, 0, 0))
         try:
             if workers is not None:

@@ -138,6 +138,8 @@ def run_threads(work: Callable[[int], None], workers: int) -> None:
 
     Threads are kept between calls. Meant for work that lets go of Python's lock (compiled kernels).
     """
+    if workers == 1:
+        return work(0)
     others = [_threads().submit(work, i) for i in range(1, workers)]
     try:
         work(0)
@@ -268,6 +270,33 @@ class _Actor:
         pass
 
 
+class _Here:
+    """The process itself as a worker: it works when its answer is wanted, after the others were set to work.
+
+    So one process less shares the cores, and what it owns stays in its core's cache.
+    """
+
+    def __init__(self, make: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.owned = make(*args)
+        self.pid = os.getpid()
+
+    def ask(self, method: str, args: tuple[Any, ...]) -> None:
+        self._asked = method, args
+
+    def answer(self) -> tuple[str, Any]:
+        method, args = self._asked
+        try:
+            return "ok", getattr(self.owned, method)(*args)
+        except Exception as error:
+            return "error", error
+
+    def tell_to_end(self) -> None:
+        self.owned = None
+
+    def end(self) -> None:
+        pass
+
+
 class Workers:
     """Processes, or actors of a ray cluster, that each own one object and answer calls of its methods.
 
@@ -281,6 +310,7 @@ class Workers:
     shared : the first arguments, the same for every worker
     restore : gives the calls (method, arguments) that bring a new worker i to where the old one stood before the call
         under way; without it a worker is not replaced
+    here : whether this process is the first of the workers
     ray : the module, from `join_ray`, for actors in place of processes
     cores : that each actor takes of its cluster
     """
@@ -292,6 +322,7 @@ class Workers:
         shared: tuple[Any, ...] = (),
         *,
         restore: Callable[[int], list[tuple[str, tuple[Any, ...]]]] | None = None,
+        here: bool = False,
         ray: Any = None,
         cores: float = 1,
     ) -> None:
@@ -305,14 +336,17 @@ class Workers:
         self._new = new
         self._restore = restore
         self._asked: list[tuple[str, tuple[Any, ...]]] = []
-        self._members: list[_Process | _Actor] = [self._new(i) for i in range(len(args))]
+        self._members: list[_Here | _Process | _Actor] = []
         # Before multiprocessing itself would end them at exit by a signal, which they do not heed.
         self._end = Finalize(self, _end_all, args=(self._members,), exitpriority=10)
+        self._members.extend(new(i) for i in range(int(here), len(args)))  # these start while this process does its own
+        if here:
+            self._members.insert(0, _Here(make, (*shared, *args[0])))
 
     @property
     def pids(self) -> list[int]:
-        """Process ids, for whoever measures what they do."""
-        return [member.pid for member in self._members]
+        """Ids of the other processes, for whoever measures what they do."""
+        return [member.pid for member in self._members if not isinstance(member, _Here)]
 
     def send(self, method: str, args: Sequence[tuple[Any, ...]]) -> None:
         """Ask every worker i for `method(*args[i])`; the answers are fetched by `receive`."""
@@ -370,7 +404,7 @@ class Workers:
         self._end()
 
 
-def _end_all(members: list[_Process | _Actor]) -> None:
+def _end_all(members: list[_Here | _Process | _Actor]) -> None:
     for member in members:
         member.tell_to_end()
     for member in members:

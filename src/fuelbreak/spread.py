@@ -1258,19 +1258,19 @@ class Ensemble:
                 self._scratch[worker],
             )
 
-        before = self._repaired
-        parallel.run_threads(work, self._threads_for(before * CELL_NS + self._settled.size * FIRE_NS))
-        self._repaired = int(self._settled.sum()) - self._settled_before
-        self._settled_before += self._repaired
+        parallel.run_threads(work, self._threads_for(self._repaired * CELL_NS + self._settled.size * FIRE_NS))
+        if self._workers > 1:
+            self._repaired = int(self._settled.sum()) - self._settled_before
+            self._settled_before += self._repaired
 
     def _threads_for(self, work_ns: float) -> int:
         """How many threads are worth waking for that much work."""
         return max(1, min(self._workers, int(work_ns / WAKING_NS)))
 
     def _refuse_unstarted(self) -> None:
-        unstarted = np.flatnonzero(np.isnan(self._weight_sum))
-        if len(unstarted):
-            raise InputError(f"ensemble: episode {unstarted[0]} has no fires yet; start it with `reset`")
+        unstarted = np.isnan(self._weight_sum)
+        if unstarted.any():
+            raise InputError(f"ensemble: episode {np.argmax(unstarted)} has no fires yet; start it with `reset`")
 
     def _altered(self, kind: str) -> bool:
         if kind not in ("firebreak", "shaded") or (kind == "shaded" and self.world.special is None):

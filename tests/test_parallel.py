@@ -192,8 +192,8 @@ def test_a_dead_worker_is_replaced_and_its_past_repeated():
     try:
         for step in range(4):
             victim = workers.pids[step % 2]
-            workers.send("add", [(1,), (10,)])
             os.kill(victim, signal.SIGKILL)
+            workers.send("add", [(1,), (10,)])
             with pytest.warns(RuntimeWarning, match=f"worker {step % 2} ended .*{victim}"):
                 total = workers.receive()
             assert victim not in workers.pids

@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import operator
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -190,13 +191,13 @@ class _Process:
 
     def ask(self, method: str, args: tuple[Any, ...]) -> None:
         try:
-            self._pipe.send((method, args))
+            self._pipe.send_bytes(pickle.dumps((method, args)))
         except OSError:  # how it ended is told by `answer`
             self._pipe.close()
 
     def answer(self) -> tuple[str, Any]:
         try:
-            kind, said = self._pipe.recv()
+            kind, said = pickle.loads(self._pipe.recv_bytes())
         except (EOFError, OSError):
             raise _Gone(self._how()) from None
         return kind, said
@@ -212,7 +213,7 @@ class _Process:
 
     def tell_to_end(self) -> None:
         with suppress(OSError):  # one that is gone needs no telling
-            self._pipe.send(None)
+            self._pipe.send_bytes(pickle.dumps(None))
         self._pipe.close()
 
     def end(self) -> None:
@@ -423,7 +424,7 @@ def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) ->
         failed = error
     while True:
         try:
-            message = pipe.recv()
+            message = pickle.loads(pipe.recv_bytes())
         except (EOFError, ConnectionResetError):
             return
         if message is None:
@@ -436,7 +437,7 @@ def _serve(pipe: Connection, make: Callable[..., Any], args: tuple[Any, ...]) ->
         except Exception as error:
             answer = ("error", error)
         try:
-            pipe.send(answer)
+            pipe.send_bytes(pickle.dumps(answer))
         except BrokenPipeError:  # closed in the middle of a call: nobody waits for the answer
             return
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires
-from fuelbreak.spread import Fields, range_warning, spread
+from fuelbreak.spread import Fields, Setting, SpreadResult, burn, gather, range_warning, setting, spread_on_ray
 
 F8 = npt.NDArray[np.float64]
 
@@ -108,7 +108,14 @@ class Scores:
 
 
 def evaluate(
-    plans: Mapping[str, Plan], landscape: Landscape, fires: Fires, *, stencil: int = 32, workers: int | None = None
+    plans: Mapping[str, Plan],
+    landscape: Landscape,
+    fires: Fires,
+    *,
+    stencil: int = 32,
+    workers: int | None = None,
+    ray: Any = None,
+    say: Callable[[float, str], None] = lambda *_: None,
 ) -> Scores:
     """Judge plans on fires that none of them was chosen on.
 
@@ -117,11 +124,26 @@ def evaluate(
     plans : by name; "no breaks" is added
     fires : held-out fires, 2000 or more for an interval of a point or two
     stencil : neighbors of a cell; 32 are the most accurate
+    workers : threads
+    ray : the module, from `parallel.join_ray`, to burn on its cluster in place of threads
+    say : told of progress: share done, message
 
     Raises
     ------
     InputError : a plan was chosen on these fires (same digest or same origin), or is for another grid
     """
+    judged = settings(plans, landscape, fires, stencil=stencil)
+    if ray is not None:
+        return scores(plans, spread_on_ray(judged, ray, say))
+    burned = []
+    for each in judged:
+        burned.append(gather(each, [burn(each, workers=workers)]))
+        say(len(burned) / len(judged), "")
+    return scores(plans, burned)
+
+
+def settings(plans: Mapping[str, Plan], landscape: Landscape, fires: Fires, *, stencil: int = 32) -> list[Setting]:
+    """What has to burn to judge plans, checked: the untreated landscape, then each plan on the same spread fields."""
     for name, plan in plans.items():
         if fires.digest in plan.chosen_on or (fires.origin != "given" and fires.origin in plan.chosen_on):
             raise InputError(
@@ -131,15 +153,18 @@ def evaluate(
         if name == NO_BREAKS:
             raise InputError(f"evaluate: the name {NO_BREAKS!r} is kept for the untreated landscape; rename the plan")
     fields = Fields(landscape, fires.weather, stencil=stencil)
-    untreated = spread(landscape, fires, None, workers=workers, fields=fields)
-    losses = [untreated.loss]
-    losses += [spread(landscape, fires, plan, workers=workers, fields=fields).loss for plan in plans.values()]
+    return [setting(landscape, fires, plan, fields=fields) for plan in (None, *plans.values())]
+
+
+def scores(plans: Mapping[str, Plan], burned: Sequence[SpreadResult]) -> Scores:
+    """Scores of plans from what burned in each of their `settings`."""
+    untreated = burned[0]
     return Scores(
         (NO_BREAKS, *plans),
-        np.stack(losses),
-        fires.weight,
+        np.stack([result.loss for result in burned]),
+        untreated.fires.weight,
         dict(plans),
-        fires.digest,
+        untreated.fires.digest,
         untreated.reached_edge_share,
-        range_warning(untreated.too_long_share, stencil),
+        range_warning(untreated.too_long_share, untreated.stencil),
     )

@@ -125,6 +125,40 @@ def ray_cores(ray: Any) -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def run_ray(
+    ray: Any,
+    work: Callable[..., Any],
+    shared: Any,
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    before: Callable[[Any], None] = lambda _: None,
+) -> Iterator[Any]:
+    """Yield `work(shared, *task)` of each task, in their order, done anywhere in a cluster that was joined.
+
+    `shared` is sent to each machine once. A task that is lost with its machine is done again on another.
+
+    Parameters
+    ----------
+    before : called with `shared` once on each machine before any task starts, to fill what is cached there
+    """
+    stored = ray.put(shared)
+    remote = ray.remote(num_cpus=1, max_retries=-1)
+    pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    first = remote(before)
+    ray.get([first.options(scheduling_strategy=pinned(node, soft=True)).remote(stored) for node in nodes])
+    function = remote(work)
+    waiting = [function.remote(stored, *task) for task in tasks]
+    try:
+        for i, result in enumerate(waiting):
+            yield ray.get(result)
+            waiting[i] = None  # its memory in the cluster is given back
+    finally:
+        for left in waiting:
+            if left is not None:
+                ray.cancel(left, force=True)
+
+
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=64, thread_name_prefix="fuelbreak")

@@ -6,6 +6,7 @@ Allocates, checks and calls the kernels. Fire growth is minimum travel time on a
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
 from collections import OrderedDict
@@ -296,9 +297,20 @@ class Fields:
         return (0, 0, *self.landscape.shape)
 
     @property
-    def too_long_share(self) -> float:
-        """Share of the cells made so far whose fire is longer for its width than this stencil is accurate for."""
-        return self._too_long / max(self._spreading, 1)
+    def too_long(self) -> tuple[int, int]:
+        """Cells made so far whose fire is longer for its width than this stencil is accurate for, and all that burn."""
+        return self._too_long, self._spreading
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+        # Shared memory of a cluster comes as arrays that cannot be written. Kernels write no world, but are compiled
+        # for arrays that can; another version of each would take longer to compile than many fires to burn.
+        self._shipped, self._made = self._made, OrderedDict()
+        for key, world in self._shipped.items():
+            self._made[key] = World._make(_as_if_writable(part) for part in world)
 
     def world_bytes(self, cells: int, weathers: int) -> int:
         """Memory of the world of a window of so many cells in so many weathers."""
@@ -389,6 +401,14 @@ class Fields:
             crowns = behavior.fire_type > SURFACE_FIRE
             found[i, 3][inside] = np.where(crowns, np.float32(CROWN_FLAME_EXPONENT), np.float32(SURFACE_FLAME_EXPONENT))
         return found.reshape(len(which), 4, -1)
+
+
+def _as_if_writable(array: Any) -> Any:
+    """The same memory under an array that may be written; whoever takes it must keep the original."""
+    if not isinstance(array, np.ndarray) or array.flags.writeable or array.nbytes == 0:
+        return array
+    memory = (ctypes.c_byte * array.nbytes).from_address(array.ctypes.data)
+    return np.frombuffer(memoryview(memory), array.dtype).reshape(array.shape)
 
 
 def _part(landscape: Landscape, window: Window) -> Landscape:
@@ -595,6 +615,8 @@ class SpreadResult:
     reached_edge : (n,) bool, whether the fire came to the grid's outermost ring
     burned_interest : (n,) bool, whether it burned any of the area of interest
     cells_solved : cells settled in all, the cost of the call
+    too_long_share : of the cells, those whose fire is longer for its width than the stencil is accurate for, see
+        `range_warning`
     """
 
     landscape: Landscape
@@ -604,16 +626,22 @@ class SpreadResult:
     reached_edge: npt.NDArray[np.bool_]
     burned_interest: npt.NDArray[np.bool_]
     cells_solved: int
+    too_long_share: float
     _counts: npt.NDArray[np.integer[Any]]
     _total_weight: int
     _by_flame: I8 | None
-    _setting: _Setting
+    _setting: Setting
     _margin: I8
 
     @property
     def burned_area_ha(self) -> F8:
         """Area burned by each fire, hectares (n,)."""
         return np.asarray(self.burned_cells * self.landscape.hectares_per_cell)
+
+    @property
+    def stencil(self) -> int:
+        """Neighbors of a cell."""
+        return self._setting.fields.stencil
 
     @property
     def mean_loss(self) -> float:
@@ -628,11 +656,6 @@ class SpreadResult:
         beyond. Fires that only singe the buffer do not count, or the share would measure the buffer's own ignitions.
         """
         return float(self.reached_edge[self.burned_interest].mean()) if self.burned_interest.any() else 0.0
-
-    @property
-    def too_long_share(self) -> float:
-        """Share of cells whose fire is longer for its width than the stencil is accurate for, see `range_warning`."""
-        return self._setting.fields.too_long_share
 
     def burn_probability(self) -> F4:
         """Conditional burn probability (H, W) f4: the weighted share of these fires that burned the cell.
@@ -737,52 +760,162 @@ def spread(
     ------
     InputError : an ignition outside the grid or on a nonburnable cell; a plan of another grid; too little memory
     """
+    settled = setting(
+        landscape,
+        fires,
+        plan,
+        stencil=stencil,
+        workers=workers,
+        shaded=shaded,
+        hold=hold,
+        hold_seed=hold_seed,
+        fields=fields,
+        flame_lengths=flame_lengths,
+    )
+    return gather(settled, [burn(settled, workers=workers)])
+
+
+def setting(
+    landscape: Landscape,
+    fires: Fires,
+    plan: Plan | None = None,
+    *,
+    stencil: int = 32,
+    workers: int | None = None,
+    shaded: Landscape | None = None,
+    hold: HoldRule | None = None,
+    hold_seed: int = 0,
+    fields: Fields | None = None,
+    flame_lengths: bool = False,
+) -> Setting:
+    """What `spread` would burn, checked: `burn` burns any part of the fires, anywhere, and `gather` joins the parts."""
     check_fires(landscape, fires)
-    workers = min(parallel.checked_workers(workers), len(fires))
     if fields is None:
         fields = Fields(landscape, fires.weather, stencil=stencil, shaded=shaded)
     elif fields.landscape is not landscape or fields.weathers != fires.weather:
         raise InputError(OTHER_FIELDS)
     _check_plan(landscape, plan, fields)
+    workers = min(parallel.checked_workers(workers), len(fires))
     cells = math.prod(landscape.shape)
     held = fields.world_bytes(cells, len(fields.weathers)) + workers * SCRATCH_BYTES * cells
     flaming = FLAME_BYTES * cells * (1 + workers) if flame_lengths else 0
     needed = 8 * cells + 64 * len(fires) + flaming + (held if fields.fits_whole else 2 * fields.keep_bytes)
     _refuse_beyond_memory(needed, f"{len(fires)} fires on {landscape.shape[0]} x {landscape.shape[1]} cells")
-    setting = _Setting(fields, fires, plan, hold, hold_seed, flame_lengths)
+    return Setting(fields, fires, plan, hold, hold_seed, flame_lengths)
+
+
+class Part(NamedTuple):
+    """What the fires from `first` on did, (m,) of them; all that `gather` needs, as numbers and arrays."""
+
+    first: int
+    tally: _Tally
+    margin: I8  # (m, 4), see `Setting.window`
+    counts: npt.NDArray[np.integer[Any]]  # (H, W) how often cells burned, by whole weights
+    by_flame: I8 | None  # (7, H, W)
+    too_long: tuple[int, int]  # cells of fields whose fire is too long for the stencil, and all of them
+
+
+def burn(setting: Setting, first: int = 0, last: int | None = None, *, workers: int | None = None) -> Part:
+    """Burn the fires from `first` up to `last`, all by default, on so many threads.
+
+    What they do does not depend on which others burn beside them.
+    """
+    fields, fires = setting.fields, setting.fires
+    landscape, last = fields.landscape, len(fires) if last is None else last
+    workers = min(parallel.checked_workers(workers), last - first)
     weight = _exact_weights(fires.weight)
     tally = _Tally.blank(len(fires))
     counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
-    by_flame = np.zeros((7, *landscape.shape), np.int64) if flame_lengths else None
-    margin = _first_margins(setting, workers)
+    by_flame = np.zeros((7, *landscape.shape), np.int64) if setting.flame_lengths else None
+    margin = np.full((len(fires), 4), FIRST_MARGIN)
+    waiting = np.arange(first, last)
     if fields.fits_whole:
-        which = np.arange(len(fires))
-        scene = _scene(setting, which, fields.whole_window, workers)
-        counts += _burn(scene, which, weight, tally, by_flame, workers).astype(counts.dtype)
+        scene = _scene(setting, waiting, fields.whole_window, workers)
+        counts += _burn(scene, waiting, weight, tally, by_flame, workers).astype(counts.dtype)
     else:
-        waiting = np.arange(len(fires))
+        margin = _first_margins(setting, workers)
         while len(waiting):
             _burn_groups(setting, _groups(fires, waiting, margin), margin, weight, tally, counts, by_flame, workers)
             waiting = waiting[(tally.met[waiting] & _kernels.RIM) > 0]
             for side, bit in enumerate(_kernels.RIM_SIDES):
                 margin[waiting[(tally.met[waiting] & bit) > 0], side] *= 2
+    mine = slice(first, last)
+    own = _Tally(tally.burned[mine], tally.loss[mine], tally.met[mine], tally.settled[mine])
+    return Part(first, own, margin[mine], counts, by_flame, fields.too_long)
+
+
+def gather(setting: Setting, parts: Sequence[Part]) -> SpreadResult:
+    """Join parts that hold every fire once, in any order: the same as one run, bit for bit.
+
+    What is told of a fire is its own; what is told of a cell is a sum of whole numbers.
+    """
+    parts = sorted(parts, key=lambda part: part.first)
+    starts = np.cumsum([0, *(len(part.tally.burned) for part in parts)]).tolist()
+    if [*(part.first for part in parts), len(setting.fires)] != starts:
+        raise InputError(f"parts: they do not hold each of {len(setting.fires)} fires once")
+    tally = _Tally._make(np.concatenate(told) for told in zip(*(part.tally for part in parts), strict=True))
+    counts, by_flame = parts[0].counts, parts[0].by_flame
+    for part in parts[1:]:
+        counts = counts + part.counts
+        by_flame = None if by_flame is None or part.by_flame is None else by_flame + part.by_flame
     return SpreadResult(
-        landscape,
-        fires,
+        setting.fields.landscape,
+        setting.fires,
         tally.burned,
         tally.loss,
         (tally.met & _kernels.EDGE) > 0,
         (tally.met & _kernels.INTEREST) > 0,
         int(tally.settled.sum()),
+        sum(part.too_long[0] for part in parts) / max(sum(part.too_long[1] for part in parts), 1),
         counts,
-        int(weight.sum()),
+        int(_exact_weights(setting.fires.weight).sum()),
         by_flame,
         setting,
-        margin,
+        np.concatenate([part.margin for part in parts]),
     )
 
 
-class _Setting(NamedTuple):
+# A task of a cluster burns at least so many fires, and there are up to so many tasks a core: what a task costs beside
+# its fires (some ms to send it and to sum its map) is little, and a machine that is lost or slow holds up little.
+TASK_FIRES = 1000
+TASKS_PER_CORE = 8
+
+
+def spread_on_ray(
+    settings: Sequence[Setting], ray: Any, say: Callable[[float, str], None] = lambda *_: None
+) -> list[SpreadResult]:
+    """Burn several settings of the same number of fires on a ray cluster that was joined: as `spread` would, in bits.
+
+    Spread fields are made once, here, and shipped, where they fit; tasks lost with a machine are done again on another.
+
+    Parameters
+    ----------
+    say : told of progress: share done, message
+    """
+    for fields in {id(each.fields): each.fields for each in settings}.values():
+        if fields.fits_whole:
+            fields.world()
+    n = len(settings[0].fires)
+    size = max(TASK_FIRES, -(-n * len(settings) // (TASKS_PER_CORE * parallel.ray_cores(ray))))
+    firsts = range(0, n, size)
+    tasks = [(i, first, min(first + size, n)) for i in range(len(settings)) for first in firsts]
+    # Shipped together, so that what they share is shipped once.
+    parts = []
+    for part in parallel.run_ray(ray, _burn_one, list(settings), tasks, before=_warm_up_for):
+        parts.append(part)
+        say(len(parts) / len(tasks), f"{len(parts)} of {len(tasks)} parts")
+    return [gather(each, parts[i * len(firsts) : (i + 1) * len(firsts)]) for i, each in enumerate(settings)]
+
+
+def _burn_one(settings: Sequence[Setting], which: int, first: int, last: int) -> Part:
+    return burn(settings[which], first, last, workers=1)
+
+
+def _warm_up_for(settings: Sequence[Setting]) -> None:
+    warm_up_whole_fires(settings[0].fields.stencil, flame_lengths=settings[0].flame_lengths)
+
+
+class Setting(NamedTuple):
     """What a call of `spread` burns."""
 
     fields: Fields
@@ -820,7 +953,7 @@ class _Tally(NamedTuple):
         return cls(np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.uint8), np.zeros(n, np.int64))
 
 
-def _scene(setting: _Setting, which: I8, window: Window, workers: int) -> _Scene:
+def _scene(setting: Setting, which: I8, window: Window, workers: int) -> _Scene:
     """A window with the plan in place and the fires `which`."""
     fields, fires, plan = setting.fields, setting.fires, setting.plan
     weathers = None if fields.fits_whole else tuple(np.unique(fires.weather_index[which]).tolist())
@@ -878,7 +1011,7 @@ def _burn(scene: _Scene, which: I8, weight: I8, tally: _Tally, by_flame: I8 | No
 
 
 def _burn_groups(
-    setting: _Setting,
+    setting: Setting,
     groups: list[I8],
     margin: I8,
     weight: I8,
@@ -915,7 +1048,7 @@ def _inside(cells: I8, width: int, window: Window) -> I8:
     return cells[(row >= 0) & (row < window[2]) & (col >= 0) & (col < window[3])]
 
 
-def _first_margins(setting: _Setting, workers: int) -> I8:
+def _first_margins(setting: Setting, workers: int) -> I8:
     """Cells to the north, east, south, west of its ignition in which each fire is first tried (n, 4).
 
     All of the map where so many fires burn in one weather that its fields there, once, are cheaper than windows.

@@ -5,6 +5,7 @@ Progress goes to stderr, results to stdout. A wrong input ends in one line and e
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -22,6 +23,8 @@ from fuelbreak import __version__, bench, parallel, planners, report, streams
 from fuelbreak import train as training
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import evaluate as judge
+from fuelbreak.evaluate import scores as judge_of
+from fuelbreak.evaluate import settings
 from fuelbreak.formats import (
     atomic_path,
     check_output_folder,
@@ -36,8 +39,23 @@ from fuelbreak.formats import (
 from fuelbreak.landscape import Landscape, Plan, budget_units
 from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Problem, make_problem, saved_fires
 from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw
+from fuelbreak.shards import Shard, Shards, landscape_digest, parse_shard, read_shards, write_shard
 from fuelbreak.simulate import compare_sizes
-from fuelbreak.spread import Fields, range_warning, spread, warm_up, warm_up_whole_fires
+from fuelbreak.spread import (
+    Fields,
+    Part,
+    Setting,
+    SpreadResult,
+    burn,
+    gather,
+    joined,
+    range_warning,
+    setting,
+    spread,
+    spread_on_ray,
+    warm_up,
+    warm_up_whole_fires,
+)
 from fuelbreak.streams import MPH_TO_KMH, WIND_10M_OVER_20FT
 from fuelbreak.train import Say, TrainConfig
 
@@ -69,6 +87,14 @@ FireSet = Annotated[
 ]
 SpeedFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="file for all figures; none is written without")
+]
+Method = Annotated[str, typer.Option("--method", help="threading, or ray: on a cluster")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="cluster to join, host:port or auto", show_default="one on this machine"),
+]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="burn only the i-th of n parts, into --out; then merge")
 ]
 DURATION_TAG = "duration_min"
 
@@ -492,6 +518,10 @@ def evaluate(
     asked: dict[str, Any],
     heldout: Annotated[int | None, typer.Option(min=2, help="fires that judge", show_default="2000")] = None,
     fires: FireSet = None,
+    method: Method = "threading",
+    ray_address: RayAddress = None,
+    shard: ShardOption = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the shard")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
@@ -501,6 +531,23 @@ def evaluate(
     What no option says is taken from the first plan's tags, if fuelbreak wrote it: so a plan is judged as it was made.
     """
     parallel.use_at_most(workers)
+    apart = _apart(method, ray_address, shard, out)
+    if shard is None and out is not None:
+        raise InputError("--out: scores are printed; a folder is for --shard I/N")
+    _evaluate(landscape, plans, asked, heldout, fires, seed, as_json, apart, out)
+
+
+def _evaluate(
+    landscape: str,
+    plans: list[Path],
+    asked: Mapping[str, Any],
+    heldout: int | None,
+    fires: Path | None,
+    seed: int,
+    as_json: bool,
+    apart: Apart,
+    out: Path | None,
+) -> None:
     given: dict[str, Path] = {}
     for path in plans:
         name = path.resolve().parent.name + "/" + path.stem if path.stem == "plan" else path.stem
@@ -541,7 +588,19 @@ def evaluate(
         say("prepare", 0.0, COMPILING)
         warm_up_whole_fires()
         say("judge", 0.0, f"on {len(judging)} held-out fires")
-        scores = judge(chosen, land, judging)
+        told = {
+            "landscape": landscape,
+            "plans": [str(path) for path in plans],
+            "asked": dict(asked),
+            "heldout": None if fires is not None else heldout,
+            "fires": None if fires is None else str(fires),
+            "seed": seed,
+        }
+        judged = settings(chosen, land, judging)
+        burned = _burned(judged, apart, out, _run("evaluate", told, land, judging, chosen), say, "judge")
+        if burned is None:
+            return
+        scores = judge_of(chosen, burned)
     if as_json:
         print(json.dumps(report.score_facts(scores)))
         return
@@ -550,6 +609,134 @@ def evaluate(
 
 
 HELDOUT, SIMULATED = 2000, 1000
+A_LOOK_S = 0.5  # between two looks at how far fires are
+
+
+class Apart(NamedTuple):
+    """Where fires burn that do not all burn in this process: on a cluster, one shard of them, or in shards before."""
+
+    cluster: bool = False
+    ray_address: str | None = None
+    shard: Shard | None = None
+    shards: Shards | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether they all burn in this process."""
+        return self == Apart()
+
+
+def _apart(method: str, ray_address: str | None, shard: str | None, out: Path | None) -> Apart:
+    """Where fires are to burn, checked."""
+    if method not in ("threading", "ray"):
+        raise InputError(f"--method: {method!r} is unknown; use threading or ray")
+    if ray_address is not None and method != "ray":
+        raise InputError("--ray-address: it is for --method ray; add that, or leave it out")
+    if shard is not None:
+        if method == "ray":
+            raise InputError("--shard: it is for batch queues without ray; leave out one of --shard, --method ray")
+        if out is None:
+            raise InputError("--shard: a part has to be kept for `merge`; give --out FOLDER, the same for every part")
+        return Apart(shard=parse_shard(shard))
+    return Apart(method == "ray", ray_address)
+
+
+def _run(
+    command: str, arguments: dict[str, Any], land: Landscape, fires: Fires, plans: Mapping[str, Plan]
+) -> dict[str, Any]:
+    """What tells a run from another, for its shards."""
+    cells = {name: hashlib.sha256(plan.cells.tobytes()).hexdigest()[:16] for name, plan in plans.items()}
+    return {
+        "software": f"fuelbreak {__version__}",
+        "command": command,
+        "arguments": json.loads(json.dumps(arguments)),
+        "landscape_digest": landscape_digest(land),
+        "fires_digest": fires.digest,
+        "plans_digest": cells,
+    }
+
+
+def _burned(
+    settled: list[Setting], apart: Apart, out: Path | None, run: dict[str, Any], say: Say, stage: str
+) -> list[SpreadResult] | None:
+    """What every fire of each setting did; None if a shard of it was written in its place."""
+    n = len(settled[0].fires)
+    if apart.cluster:
+        ray = parallel.join_ray(apart.ray_address)
+        say(stage, 0.0, f"{n:,} fires on a cluster of {parallel.ray_cores(ray)} cores")
+        return spread_on_ray(settled, ray, lambda done, message: say(stage, done, message))
+    if apart.shards is not None:
+        for key, value in run.items():
+            if apart.shards.told[key] != value:
+                raise InputError(
+                    f"merge: {key} is {value!r} now and was {apart.shards.told[key]!r} when the shards were burned; "
+                    "merge with the same files and version"
+                )
+        return [gather(each, parts) for each, parts in zip(settled, apart.shards.parts, strict=True)]
+    first, last = (0, n) if apart.shard is None else apart.shard.bounds(n)
+    began, chunk, done = time.perf_counter(), 2000, 0
+    whole: list[Part] = []
+    for each in settled:
+        part, at = None, first
+        while at < last:
+            say(stage, done / (len(settled) * (last - first)), f"{last - first:,} fires")
+            look = time.perf_counter()
+            new = burn(each, at, min(at + chunk, last))
+            part = new if part is None else joined([part, new])
+            done += min(at + chunk, last) - at
+            at += chunk
+            if time.perf_counter() - look < A_LOOK_S:  # so that progress costs nothing; results do not depend on it
+                chunk *= 2
+        assert part is not None  # there is at least one fire
+        whole.append(part)
+    if apart.shard is None:
+        return [gather(each, [part]) for each, part in zip(settled, whole, strict=True)]
+    assert out is not None  # it was asked for with the shard
+    seconds = time.perf_counter() - began
+    path = write_shard(check_output_folder(out), apart.shard, run, whole, seconds)
+    say(stage, 1.0, "")
+    print(
+        f"shard {apart.shard.number} of {apart.shard.of}: fires {first + 1:,} to {last:,} of {n:,} in {seconds:.1f} s: "
+        f"{path}; when all are there: fuelbreak merge {out}"
+    )
+    return None
+
+
+@app.command()
+def merge(
+    shards: Annotated[list[Path], typer.Argument(metavar="SHARDS...", help="folder of shards, or shard files")],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the maps of a simulation", show_default="runs/simulate-TIME")
+    ] = None,
+    perimeters: Annotated[int, typer.Option(min=0, help="of the first so many fires")] = 0,
+    arrivals: Annotated[int, typer.Option("--arrival-times", min=0, help="maps of the first so many fires")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Put the shards of one run together: the same result, bit for bit, as if it had run whole.
+
+    Run it from the folder that the shards were burned from: paths are kept as they were given.
+    """
+    read = read_shards(shards)
+    given = dict(read.told["arguments"])
+    apart = Apart(shards=read)
+    if read.told["command"] == "simulate":
+        saved = given.pop("saved")
+        _simulate(
+            **given,
+            saved=None if saved is None else Path(saved),
+            out=_named(out, "simulate"),
+            perimeters=perimeters,
+            arrivals=arrivals,
+            sizes=None,
+            as_json=as_json,
+            apart=apart,
+        )
+        return
+    if out is not None or perimeters or arrivals:
+        raise InputError("merge: these are shards of an evaluation, which writes no maps; leave out its options")
+    plans, fires = [Path(path) for path in given.pop("plans")], given.pop("fires")
+    fires = None if fires is None else Path(fires)
+    _evaluate(**given, plans=plans, fires=fires, as_json=as_json, apart=apart, out=None)
 
 
 def _refuse_beside_fires(saved: Path | None, asked: Mapping[str, Any], **numbers: int | None) -> None:
@@ -619,12 +806,37 @@ def simulate(
     sizes: Annotated[
         Path | None, typer.Option("--compare-sizes", help="csv of past fire sizes: finds the duration that fits")
     ] = None,
+    method: Method = "threading",
+    ray_address: RayAddress = None,
+    shard: ShardOption = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Burn many fires: sizes, burn probability, flame lengths, fires per second."""
     parallel.use_at_most(workers)
+    apart = _apart(method, ray_address, shard, out)
+    if shard is not None and (perimeters or arrivals):
+        raise InputError("--perimeters, --arrival-times: they are written where shards are merged; give them there")
+    if sizes is not None and (shard is not None or method == "ray"):
+        raise InputError("--compare-sizes: it is not done apart; leave out --shard and --method ray")
+    _simulate(asked, landscape, n, saved, stencil, out, perimeters, arrivals, sizes, seed, as_json, apart)
+
+
+def _simulate(
+    asked: Mapping[str, Any],
+    landscape: str,
+    n: int | None,
+    saved: Path | None,
+    stencil: int,
+    out: Path | None,
+    perimeters: int,
+    arrivals: int,
+    sizes: Path | None,
+    seed: int,
+    as_json: bool,
+    apart: Apart,
+) -> None:
     if out is None and (perimeters or arrivals):
         raise InputError("--perimeters, --arrival-times: they need a folder to be written to; give --out FOLDER")
     _refuse_beside_fires(saved, asked, n=n)
@@ -652,10 +864,23 @@ def simulate(
         say("prepare", 0.0, COMPILING)
         fields = Fields(land, fires.weather, stencil=stencil)
         warm_up_whole_fires(stencil, flame_lengths=out is not None)
-        say("burn", 0.0, f"{len(fires)} fires on {parallel.available_cores()} threads")
-        began = time.perf_counter()
-        result = spread(land, fires, fields=fields, flame_lengths=out is not None)
-        seconds = time.perf_counter() - began
+        told = {
+            "asked": dict(asked),
+            "landscape": landscape,
+            "n": None if saved is not None else n,
+            "saved": None if saved is None else str(saved),
+            "stencil": stencil,
+            "seed": seed,
+        }
+        settled = [setting(land, fires, fields=fields, flame_lengths=out is not None)]
+        cores = parallel.CoreMonitor()
+        burned = _burned(settled, apart, out, _run("simulate", told, land, fires, {}), say, "burn")
+        use = cores.use()
+        cores.close()
+        if burned is None:
+            return
+        (result,) = burned
+        seconds = use.seconds if apart.shards is None else apart.shards.seconds
         say("burn", 1.0, "")
         if out is not None:
             tags = _circumstances(land, problem, seed)
@@ -678,6 +903,7 @@ def simulate(
         "range_warning": range_warning(result.too_long_share, stencil),
         "seconds": seconds,
         "fires_per_second": len(fires) / seconds,
+        "cores_busy": use.busy_share if use.seconds >= 1 and apart.here else None,  # clocks tick in hundredths
     }
     if past is not None:
         summary["fitting_duration_min"] = fit.best_duration_min
@@ -693,8 +919,14 @@ def simulate(
     )
     if summary["range_warning"] is not None:
         print(summary["range_warning"])
-    threads = parallel.available_cores()
-    print(f"{len(fires) / seconds:,.0f} fires per second on {threads} thread{'s' * (threads > 1)}")
+    where = f"{parallel.available_cores()} thread{'s' * (parallel.available_cores() > 1)}"
+    if apart.cluster:
+        where = f"a cluster of {parallel.ray_cores(parallel.join_ray(apart.ray_address))} cores"
+    if apart.shards is not None:
+        print(f"{len(fires) / seconds:,.0f} fires per second of all shards' time")
+    else:
+        busy = "" if summary["cores_busy"] is None else f"; cores busy {summary['cores_busy']:.0%}"
+        print(f"{len(fires) / seconds:,.0f} fires per second on {where}{busy}")
     if past is not None:
         for note in (*past.notes, fit.verdict(unit, per_ha)):
             print(note)

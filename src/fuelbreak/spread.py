@@ -808,7 +808,7 @@ class Part(NamedTuple):
     """What the fires from `first` on did, (m,) of them; all that `gather` needs, as numbers and arrays."""
 
     first: int
-    tally: _Tally
+    tally: Tally
     margin: I8  # (m, 4), see `Setting.window`
     counts: npt.NDArray[np.integer[Any]]  # (H, W) how often cells burned, by whole weights
     by_flame: I8 | None  # (7, H, W)
@@ -824,7 +824,7 @@ def burn(setting: Setting, first: int = 0, last: int | None = None, *, workers: 
     landscape, last = fields.landscape, len(fires) if last is None else last
     workers = min(parallel.checked_workers(workers), last - first)
     weight = _exact_weights(fires.weight)
-    tally = _Tally.blank(len(fires))
+    tally = Tally.blank(len(fires))
     counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
     by_flame = np.zeros((7, *landscape.shape), np.int64) if setting.flame_lengths else None
     margin = np.full((len(fires), 4), FIRST_MARGIN)
@@ -840,8 +840,26 @@ def burn(setting: Setting, first: int = 0, last: int | None = None, *, workers: 
             for side, bit in enumerate(_kernels.RIM_SIDES):
                 margin[waiting[(tally.met[waiting] & bit) > 0], side] *= 2
     mine = slice(first, last)
-    own = _Tally(tally.burned[mine], tally.loss[mine], tally.met[mine], tally.settled[mine])
+    own = Tally(tally.burned[mine], tally.loss[mine], tally.met[mine], tally.settled[mine])
     return Part(first, own, margin[mine], counts, by_flame, fields.too_long)
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """One part of several that follow each other, given in any order."""
+    parts = sorted(parts, key=lambda part: part.first)
+    ends = np.cumsum([parts[0].first, *(len(part.margin) for part in parts)])
+    if [part.first for part in parts] != ends[:-1].tolist():
+        raise InputError("parts: some fires are missing between them, or there twice")
+    if len(parts) == 1:
+        return parts[0]
+    tally = Tally._make(np.concatenate(told) for told in zip(*(part.tally for part in parts), strict=True))
+    counts, by_flame = parts[0].counts, parts[0].by_flame
+    for part in parts[1:]:
+        counts = counts + part.counts
+        by_flame = None if by_flame is None or part.by_flame is None else by_flame + part.by_flame
+    too_long = sum(part.too_long[0] for part in parts), sum(part.too_long[1] for part in parts)
+    margin = np.concatenate([part.margin for part in parts])
+    return Part(parts[0].first, tally, margin, counts, by_flame, too_long)
 
 
 def gather(setting: Setting, parts: Sequence[Part]) -> SpreadResult:
@@ -849,15 +867,10 @@ def gather(setting: Setting, parts: Sequence[Part]) -> SpreadResult:
 
     What is told of a fire is its own; what is told of a cell is a sum of whole numbers.
     """
-    parts = sorted(parts, key=lambda part: part.first)
-    starts = np.cumsum([0, *(len(part.tally.burned) for part in parts)]).tolist()
-    if [*(part.first for part in parts), len(setting.fires)] != starts:
+    whole = joined(parts)
+    if whole.first or len(whole.margin) != len(setting.fires):
         raise InputError(f"parts: they do not hold each of {len(setting.fires)} fires once")
-    tally = _Tally._make(np.concatenate(told) for told in zip(*(part.tally for part in parts), strict=True))
-    counts, by_flame = parts[0].counts, parts[0].by_flame
-    for part in parts[1:]:
-        counts = counts + part.counts
-        by_flame = None if by_flame is None or part.by_flame is None else by_flame + part.by_flame
+    tally, (over, of) = whole.tally, whole.too_long
     return SpreadResult(
         setting.fields.landscape,
         setting.fires,
@@ -866,12 +879,12 @@ def gather(setting: Setting, parts: Sequence[Part]) -> SpreadResult:
         (tally.met & _kernels.EDGE) > 0,
         (tally.met & _kernels.INTEREST) > 0,
         int(tally.settled.sum()),
-        sum(part.too_long[0] for part in parts) / max(sum(part.too_long[1] for part in parts), 1),
-        counts,
+        over / max(of, 1),
+        whole.counts,
         int(_exact_weights(setting.fires.weight).sum()),
-        by_flame,
+        whole.by_flame,
         setting,
-        np.concatenate([part.margin for part in parts]),
+        whole.margin,
     )
 
 
@@ -940,7 +953,7 @@ class Setting(NamedTuple):
         return row, col, min(last_row + south + 1, height) - row, min(last_col + east + 1, width) - col
 
 
-class _Tally(NamedTuple):
+class Tally(NamedTuple):
     """What is told of each fire (n,): cells burned, loss, marks met, cells settled."""
 
     burned: I8
@@ -949,7 +962,8 @@ class _Tally(NamedTuple):
     settled: I8
 
     @classmethod
-    def blank(cls, n: int) -> _Tally:
+    def blank(cls, n: int) -> Tally:
+        """Of n fires that have not burned yet."""
         return cls(np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.uint8), np.zeros(n, np.int64))
 
 
@@ -976,12 +990,12 @@ def _scene(setting: Setting, which: I8, window: Window, workers: int) -> _Scene:
     return _Scene(window, world, masks, special, padded, burning, flames)
 
 
-def _burn(scene: _Scene, which: I8, weight: I8, tally: _Tally, by_flame: I8 | None, workers: int) -> I8:
+def _burn(scene: _Scene, which: I8, weight: I8, tally: Tally, by_flame: I8 | None, workers: int) -> I8:
     """Burn the fires `which` of a scene, write their rows of `tally`, and return how often cells burned (H, W).
 
     by_flame : (7, H, W) of the scene, what is added up of flame lengths
     """
-    here, counter = _Tally.blank(len(which)), np.zeros(1, np.int64)
+    here, counter = Tally.blank(len(which)), np.zeros(1, np.int64)
     counts = np.zeros((workers, len(scene.world.value)), np.int64)
     flaming = None if by_flame is None else np.zeros((workers, 7, len(scene.world.value)), np.int64)
 
@@ -1015,7 +1029,7 @@ def _burn_groups(
     groups: list[I8],
     margin: I8,
     weight: I8,
-    tally: _Tally,
+    tally: Tally,
     counts: npt.NDArray[np.integer[Any]],
     by_flame: I8 | None,
     workers: int,

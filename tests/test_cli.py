@@ -386,12 +386,17 @@ def test_bench_writes_figures_and_numbers(tmp_path, capsys):
     )
     assert code == 0, err
     rows = json.loads(out)
-    assert [row["method"] for row in rows[:3]] == ["sequential", "threading", "multiprocessing"]
-    rate = {row["method"]: row["simulations_per_second"] for row in rows}
-    assert min(rate.values()) > 0
-    for row in rows:
-        sequential = rate["fires, 1 thread" if row["method"].startswith("fires") else "sequential"]
-        assert row["speedup"] == pytest.approx(row["simulations_per_second"] / sequential)
+    methods = ["sequential", "threading", "multiprocessing", "nested", "ray"]
+    works = {work: [row for row in rows if row["work"] == work] for work in ("environment steps", "whole fires")}
+    assert [row["method"] for row in works["environment steps"]][:5] == methods
+    assert [row["method"] for row in works["whole fires"]][:2] == ["sequential", "threading"][: len(rows)]
+    for same in works.values():
+        for row in same:
+            assert row["simulations_per_second"] > 0
+            assert row["peak_memory_mb"] > 10
+            assert row["speedup"] == pytest.approx(row["simulations_per_second"] / same[0]["simulations_per_second"])
+            assert row["efficiency"] == pytest.approx(row["speedup"] / row["cores"])
+            assert (row["ms_per_step"] is None) == (row["work"] == "whole fires")
     assert json.loads((tmp_path / "bench" / "parallel.json").read_text()) == rows
     assert_is_a_picture(tmp_path / "bench" / "parallel.png")
 

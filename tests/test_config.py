@@ -65,7 +65,10 @@ def test_the_resolved_configuration_is_printed_with_every_default(tmp_path: Path
         ({"memory_simulation": 50}, "unknown key 'memory_simulation'; did you mean 'memory_simulations'?"),
         ({"zzzz": 1}, "unknown key 'zzzz'; valid keys: landscape, "),
         ({"num_parallel_envs": 0}, "num_parallel_envs = 0: "),
-        ({"parallel_method": "magic"}, "parallel_method = 'magic': .*'sequential', 'threading' or 'multiprocessing'"),
+        (
+            {"parallel_method": "magic"},
+            "parallel_method = 'magic': .*'sequential', 'threading', 'multiprocessing' or 'ray'",
+        ),
         ({"fire_simulation_max_duration": float("nan")}, "fire_simulation_max_duration = nan: "),
         ({"fire_simulation_max_duration": float("inf")}, "fire_simulation_max_duration = inf: .*finite"),
         ({"buffer_cells": 401}, "buffer_cells = 401: .*less than or equal to 400"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import signal
 import threading
 import time
@@ -13,10 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fuelbreak import parallel
 from fuelbreak.env import Episodes, FireEnv, VectorizedFireEnv, channel_names
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import evaluate
@@ -283,7 +286,7 @@ def test_flaw_6_weights_are_chosen_on_validation_fires_and_judged_on_others(trai
     # The kept weights are those of the best validation that was seen.
     rows = (trained.folder / "metrics.csv").read_text().splitlines()
     column = rows[0].split(",").index("loss_avoided_validation")
-    best = float(saved(trained.folder / "checkpoint.pt")["extra"]["best"])
+    best = float(saved(trained.folder / "checkpoint.pt")["extra"]["at"]["best"])
     assert best >= max(float(row.split(",")[column]) for row in rows[1:]) - 1e-6
 
 
@@ -389,42 +392,86 @@ def test_flaw_8_a_break_on_an_ignition_removes_no_fire(land):
     assert ensemble.losses()[0] == before
 
 
-@pytest.mark.parametrize("stop_at", [[1], [4], [2, 3]])
-def test_flaw_8_an_interrupted_run_goes_on_bit_for_bit(trained, tmp_path, stop_at):
+def assert_same_run(resumed: TrainResult, whole: TrainResult) -> None:
+    final, expected = (saved(run.folder / "checkpoint.pt") for run in (resumed, whole))
+    for state in (final, expected):
+        state["extra"]["at"].pop("seconds")  # of the clock
+    assert_same(final, expected)
+    assert_same(saved(resumed.folder / "agent.pt"), saved(whole.folder / "agent.pt"))
+    np.testing.assert_array_equal(resumed.plan.cells, whole.plan.cells)
+    np.testing.assert_array_equal(resumed.scores.loss, whole.scores.loss)
+
+
+def at_the(which: int, stage: str, do: Callable[[], None]) -> Callable[[str, float, str], None]:
+    """Something to tell of progress that does something at the so manieth message of a stage."""
+    heard = 0
+
+    def say(told: str, done: float, message: str) -> None:
+        nonlocal heard
+        if told == stage:
+            heard += 1
+            if heard == which:
+                do()
+
+    return say
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        [("train", 1, signal.SIGINT)],
+        [("train", 4, signal.SIGTERM)],
+        [("train", 2, signal.SIGINT), ("train", 3, signal.SIGTERM)],
+        [("demonstrate", 3, signal.SIGINT), ("demonstrate", 5, signal.SIGTERM), ("pretrain", 2, signal.SIGINT)],
+    ],
+)
+def test_flaw_8_an_interrupted_run_goes_on_bit_for_bit(trained, tmp_path, stops):
     """There: checkpoints held weights alone, no replay, dice or step, so nothing could be resumed."""
     settings = config(tmp_path)
-    folder, heard = None, 0
-
-    def interrupts_at(which: int | None):
-        nonlocal heard
-        heard = 0
-
-        def say(stage: str, done: float, message: str) -> None:
-            nonlocal heard
-            # Told at the first and the eleventh of a round's twelve steps.
-            if stage == "train":
-                heard += 1
-                if heard == which:
-                    signal.raise_signal(signal.SIGINT)
-
-        return say
-
-    for which in stop_at:
+    folder = None
+    for stage, which, number in stops:
         with pytest.raises(Interrupted) as stopped:
-            train(settings, say=interrupts_at(which), resume=folder)
+            train(settings, say=at_the(which, stage, lambda number=number: signal.raise_signal(number)), resume=folder)
         folder = stopped.value.args[0]
         checkpoint = saved(folder / "checkpoint.pt")["extra"]
-        assert len(checkpoint["placed"]) in (1, 2, 11, 12)  # in the middle of a round
+        assert (len(checkpoint["at"]["placed"]) > 0) == (stage != "pretrain")  # in the middle of a round
         json.loads(checkpoint["rng"])
     resumed = train(settings, resume=folder)
     assert resumed.folder == folder
-    final, whole = (saved(run.folder / "checkpoint.pt") for run in (resumed, trained))
-    for state in (final, whole):
-        state["extra"].pop("seconds")  # of the clock
-    assert_same(final, whole)
-    assert_same(saved(resumed.folder / "agent.pt"), saved(trained.folder / "agent.pt"))
-    np.testing.assert_array_equal(resumed.plan.cells, trained.plan.cells)
-    np.testing.assert_array_equal(resumed.scores.loss, trained.scores.loss)
+    assert_same_run(resumed, trained)
+
+
+class Doomed(parallel._Process):
+    """A worker that dies as soon as it is started."""
+
+    def __init__(self, *args) -> None:
+        super().__init__(*args)
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def kill_workers() -> None:
+    for child in psutil.Process().children():
+        if any("spawn_main" in word for word in child.cmdline()):
+            child.kill()
+
+
+def test_flaw_8_workers_that_die_change_nothing_and_die_for_good_with_a_checkpoint(trained, tmp_path, monkeypatch):
+    """There: a dead worker hung the run."""
+    settings = config(tmp_path, parallel_method="multiprocessing", max_workers=2)
+
+    def kill_for_good() -> None:
+        monkeypatch.setattr(parallel, "_Process", Doomed)
+        kill_workers()
+
+    with pytest.raises(
+        parallel.WorkerLost, match=r"ended twice in a row .*go on with: fuelbreak train --resume"
+    ) as lost:
+        train(settings, say=at_the(4, "train", kill_for_good))
+    monkeypatch.undo()
+    folder = Path(str(lost.value).rsplit(" ", 1)[1])
+    with pytest.warns(RuntimeWarning, match="killed by SIGKILL"):
+        resumed = train(settings, say=at_the(2, "train", kill_workers), resume=folder)
+    assert_same_run(resumed, trained)
 
 
 def test_flaw_9_compiled_fire_lets_other_threads_run():

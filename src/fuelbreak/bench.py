@@ -29,7 +29,7 @@ from fuelbreak.landscape import LAYERS, Landscape
 from fuelbreak.scenarios import Fires, Season, Sky, Weather, WindGrid, fire_season
 from fuelbreak.simulate import Simulate
 from fuelbreak.spread import Ensemble, Fields, build_world, spread, warm_up
-from fuelbreak.train import Say, TrainConfig
+from fuelbreak.train import Say, Speed, TrainConfig, training_speed
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -233,6 +233,138 @@ def parallel_lines(ways: Sequence[Way], config: TrainConfig) -> list[str]:
             f"  {each:<12}{way['peak_memory_mb']:>6,.0f}"
         )
     return lines
+
+
+# ---- settings that fit a machine: `fuelbreak configure`
+
+SAMPLES_PER_ENV = 16  # of a batch: so each step is learned from as often, whatever the number of environments
+WORTH = 1.05  # another setting is taken if it is so much faster than the one that stands, first of all the default
+FIRES_MAY_COST = 1.05  # more fires judge each step if they slow training down by no more
+
+
+class Trial(NamedTuple):
+    """A configuration that was tried, and how fast it trained."""
+
+    config: TrainConfig
+    speed: Speed
+
+
+class Choice(NamedTuple):
+    """What `configure` settles on: the configuration, with its reasons, and all that was tried."""
+
+    config: TrainConfig
+    speed: Speed
+    trials: list[Trial]
+
+
+def _with_envs(config: TrainConfig, envs: int) -> TrainConfig:
+    return config.model_copy(update={"num_parallel_envs": envs, "batch_size": SAMPLES_PER_ENV * envs})
+
+
+def candidates(config: TrainConfig, cores: int) -> dict[str, list[TrainConfig]]:
+    """What is tried for each group of settings, the others being as in `config`."""
+
+    def others(**settings: Any) -> TrainConfig:
+        return config.model_copy(update=settings)
+
+    torch = sorted({1, max(1, cores // 2), cores})
+    methods = [others(parallel_method="sequential", max_workers=1)]
+    if cores > 1:
+        methods += [others(parallel_method=name, max_workers=cores) for name in ("threading", "multiprocessing")]
+    return {
+        "torch_threads": [others(torch_threads=threads) for threads in torch],
+        "num_parallel_envs, batch_size": [_with_envs(config, envs) for envs in (2, 4, 8, 16)],
+        "parallel_method, max_workers": methods,
+        "memory_simulations": [
+            others(memory_simulations=fires, fire_bank_size=max(config.fire_bank_size, fires))
+            for fires in sorted({config.memory_simulations, 50, 100, 200})
+        ],
+    }
+
+
+def configure(config: TrainConfig, seconds: float, say: Say) -> Choice:
+    """Settle method, environments, fires, workers, torch threads and batch for this machine and landscape.
+
+    One group of settings after the other is tried in real training, for about `seconds` in all. Steps per second are
+    compared at the same number of samples learned per step, so that speed is never bought with less learning.
+    """
+    say("prepare", 0.0, COMPILING)
+    warm_up()
+    landscape, cores = config.open(), parallel.checked_workers(config.max_workers)
+    season = config.season(landscape)
+    best = _with_envs(
+        config.model_copy(
+            update={"max_workers": cores, "torch_threads": cores, "parallel_method": "multiprocessing", "reasons": None}
+        ),
+        4,
+    )
+    groups = list(candidates(best, cores))
+    number = sum(map(len, candidates(best, cores).values()))
+    each, trials = seconds / number, list[Trial]()
+
+    def tried(one: TrainConfig) -> Speed:
+        say("measure", len(trials) / number, told(one))
+        trials.append(Trial(one, training_speed(one, landscape, season, each)))
+        return trials[-1].speed
+
+    reasons, speed = {"machine": f"{cores} cores may be used"}, None
+    for group in groups:
+        found = {told(one): Trial(one, tried(one)) for one in candidates(best, cores)[group]}
+        standing = found.get(told(best)) or next(iter(found.values()))
+        best, speed = standing
+        if group == "memory_simulations":  # more fires are worth a little time
+            for trial in found.values():
+                more = trial.config.memory_simulations > best.memory_simulations
+                if more and trial.speed.steps_per_second * FIRES_MAY_COST >= standing.speed.steps_per_second:
+                    best, speed = trial
+        else:
+            fastest = max(found.values(), key=lambda trial: trial.speed.steps_per_second)
+            if fastest.speed.steps_per_second > WORTH * speed.steps_per_second:
+                best, speed = fastest
+        measured = ", ".join(f"{_short(one.config, group)}: {one.speed.steps_per_second:.1f}" for one in found.values())
+        rule = (
+            "the most fires that cost at most 5 % of the speed, since more fires judge better"
+            if group == "memory_simulations"
+            else "the fastest, or what stood before where it is not 5 % faster"
+        )
+        reasons[group] = f"{_short(best, group)} - environment steps/s measured: {measured}; {rule}"
+    assert speed is not None  # something was tried
+    say("measure", 1.0, "")
+    reasons["where the time goes"] = (
+        f"network {speed.network:.0%}, fires {speed.fires:.0%}, waiting {speed.waiting:.0%} of the cores' time; "
+        f"{speed.peak_memory_mb:,.0f} MB held"
+    )
+    return Choice(best.model_copy(update={"reasons": reasons}), speed, trials)
+
+
+def sweep(choice: Choice, seconds: float, say: Say) -> list[Trial]:
+    """Every combination of what `configure` tries, at the fires it chose; `seconds` each. The choice is the first."""
+    config, cores = choice.config, parallel.checked_workers(None)
+    landscape = config.open()
+    season = config.season(landscape)
+    whole = {told(config): config}
+    for torch in candidates(config, cores)["torch_threads"]:
+        for envs in candidates(torch, cores)["num_parallel_envs, batch_size"]:
+            for method in candidates(envs, cores)["parallel_method, max_workers"]:
+                whole[told(method)] = method
+    trials = []
+    for i, (name, one) in enumerate(whole.items()):
+        say("sweep", i / len(whole), name)
+        trials.append(Trial(one, training_speed(one, landscape, season, seconds)))
+    say("sweep", 1.0, "")
+    return trials
+
+
+def told(config: TrainConfig) -> str:
+    """A configuration in a line."""
+    return (
+        f"{config.parallel_method} on {config.max_workers}, {config.num_parallel_envs} environments x "
+        f"{config.memory_simulations} fires, batch {config.batch_size}, {config.torch_threads} torch threads"
+    )
+
+
+def _short(config: TrainConfig, group: str) -> str:
+    return " ".join(str(getattr(config, name)) for name in group.split(", "))
 
 
 # ---- speed of the kernels: `fuelbreak bench spread`

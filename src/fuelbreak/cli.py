@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -182,6 +184,39 @@ def asks(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    with _plain_warnings(), _ended_like_interrupted():
+        return _main(arguments)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show a warning as one line for people."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"warning: {' '.join(str(message).split())}", file=sys.stderr
+        )
+        yield
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Take SIGTERM, with which batch queues end a job, like Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # outside the main thread: whoever owns it decides
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except InputError as error:
@@ -195,11 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except training.Interrupted as stopped:
         folder = stopped.args[0]
-        if not (folder / "checkpoint.pt").is_file():
-            print(f"interrupted before the first checkpoint; {folder} holds nothing to resume", file=sys.stderr)
-        else:
-            print(f"interrupted; go on with: fuelbreak train --resume {folder}", file=sys.stderr)
+        print(f"interrupted; go on with: fuelbreak train --resume {folder}", file=sys.stderr)
         return 130
+    except parallel.WorkerLost as lost:
+        print(f"error: {lost}", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
         return 130
@@ -662,9 +697,9 @@ def _burned(
     """What every fire of each setting did; None if a shard of it was written in its place."""
     n = len(settled[0].fires)
     if apart.cluster:
-        ray = parallel.join_ray(apart.ray_address)
-        say(stage, 0.0, f"{n:,} fires on a cluster of {parallel.ray_cores(ray)} cores")
-        return spread_on_ray(settled, ray, lambda done, message: say(stage, done, message))
+        with parallel.ray_at(apart.ray_address) as ray:
+            say(stage, 0.0, f"{n:,} fires on a cluster of {parallel.ray_cores(ray)} cores")
+            return spread_on_ray(settled, ray, lambda done, message: say(stage, done, message))
     if apart.shards is not None:
         for key, value in run.items():
             if apart.shards.told[key] != value:
@@ -921,7 +956,7 @@ def _simulate(
         print(summary["range_warning"])
     where = f"{parallel.available_cores()} thread{'s' * (parallel.available_cores() > 1)}"
     if apart.cluster:
-        where = f"a cluster of {parallel.ray_cores(parallel.join_ray(apart.ray_address))} cores"
+        where = "the cluster"
     if apart.shards is not None:
         print(f"{len(fires) / seconds:,.0f} fires per second of all shards' time")
     else:
@@ -959,22 +994,16 @@ def train(
     if resume is not None:
         resolved = training.resumed_config(resume)
     else:
-        settings = {} if config is None else training.load_config(config)
-        units = settings.get("units", "metric")
-        given = _settings(DEMO if landscape is None else landscape, asked, units)
-        if landscape is None:
-            del given["landscape"]
-        given |= {
-            "budget": budget,
-            "num_episodes": episodes,
-            "seed": seed,
-            "max_workers": workers,
-            "output_dir": None if out is None else str(out),
-        }
-        settings = _kept(settings, asked) | {key: value for key, value in given.items() if value is not None}
-        _refuse_idle(settings, asked)
-        if landscape == DEMO:
-            settings["landscape"] = None
+        settings = _train_settings(
+            asked,
+            config,
+            landscape,
+            budget=budget,
+            num_episodes=episodes,
+            seed=seed,
+            max_workers=workers,
+            output_dir=None if out is None else str(out),
+        )
         resolved = training.make_config(settings, "command line" if config is None else str(config))
     if show_config:
         print(resolved.model_dump_json(indent=2))
@@ -998,6 +1027,22 @@ def train(
         )
         print(training.bottleneck(result.core_use, result.network_s))
     print(f"run folder: {result.folder}")
+
+
+def _train_settings(
+    asked: Mapping[str, Any], config: Path | None, landscape: str | None, **more: Any
+) -> dict[str, Any]:
+    """Settings of a training: of a file, if any, and of options, which go before it."""
+    settings = {} if config is None else training.load_config(config)
+    given = _settings(DEMO if landscape is None else landscape, asked, settings.get("units", "metric"))
+    if landscape is None:
+        del given["landscape"]
+    given |= {name: value for name, value in more.items() if value is not None}
+    settings = _kept(settings, asked) | given
+    _refuse_idle(settings, asked)
+    if landscape == DEMO:
+        settings["landscape"] = None
+    return settings
 
 
 def _write_training(result: training.TrainResult, config: TrainConfig) -> None:
@@ -1042,6 +1087,57 @@ def landscape_info(landscape: Thing, asked: dict[str, Any], as_json: AsJson = Fa
             "wind and aspect are taken from grid north; true north lies "
             f"{abs(north):.1f} degrees {'east' if north > 0 else 'west'} of it here"
         )
+
+
+@app.command()
+@asks(*ASKED)
+def configure(
+    asked: dict[str, Any],
+    config: Annotated[Path | None, typer.Option(help="JSON file of settings to start from")] = None,
+    landscape: Annotated[
+        str | None, typer.Option(help="8-band GeoTIFF or folder of rasters", show_default="demo")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=5, help="how long is measured, in all")] = 60.0,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="measure every combination afterward, to check the choice")
+    ] = False,
+    workers: WorkersOption = None,
+    out: Annotated[Path, typer.Option(help="the configuration to write")] = Path("configuration.json"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure this machine, and write the configuration with which it trains fastest, with the reason for each choice.
+
+    Then train with it: fuelbreak train --config configuration.json
+    """
+    parallel.use_at_most(workers)
+    if out.exists():
+        raise InputError(f"--out: {out} exists; give another name, or move it away")
+    settings = _train_settings(asked, config, landscape)
+    resolved = training.make_config(settings, "command line" if config is None else str(config))
+    training.check_torch()
+    check_output_folder(out.parent)
+    with _progress() as say:
+        choice = bench.configure(resolved, seconds, say)
+        every = bench.sweep(choice, seconds / 10, say) if sweep else []
+    with atomic_path(out) as temporary:
+        temporary.write_text(choice.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    rates = [trial.speed.steps_per_second for trial in every]
+    if as_json:
+        facts: dict[str, Any] = {"file": str(out), "reasons": choice.config.reasons, **choice.speed._asdict()}
+        if every:
+            facts |= {"chosen_in_sweep": rates[0], "best_in_sweep": max(rates), "swept": len(rates)}
+        print(json.dumps(facts))
+        return
+    for name, reason in (choice.config.reasons or {}).items():
+        print(f"{name}: {reason}")
+    print(f"{bench.told(choice.config)}: {choice.speed.steps_per_second:.1f} environment steps/s")
+    if every:
+        best = max(every, key=lambda trial: trial.speed.steps_per_second)
+        print(
+            f"sweep of {len(every)}: the choice {rates[0]:.1f} steps/s, the best {max(rates):.1f} "
+            f"({bench.told(best.config)}): the choice is at {rates[0] / max(rates):.0%} of the best"
+        )
+    print(f"configuration: {out}; use it with: fuelbreak train --config {out}")
 
 
 @bench_app.command("parallel")

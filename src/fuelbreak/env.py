@@ -622,6 +622,7 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if ray is None:
             boards[0] = self._board
         self._workers: parallel.Workers | None = None
+        self._leave = parallel.leave_ray if ray is not None else lambda: None
         try:
             self._workers = parallel.Workers(
                 _Share,
@@ -751,6 +752,8 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
             if memory is not None:
                 memory.unlink()
                 memory.close()
+            leave, self._leave = self._leave, lambda: None
+            leave()
 
 
 def demo_env(size: int = 50, **kwargs: Any) -> FireEnv:

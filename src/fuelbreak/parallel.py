@@ -87,21 +87,27 @@ def checked_method(method: str) -> str:
     return method
 
 
+_joined = 0  # how often a cluster was joined here and not left yet
+
+
 def join_ray(address: str | None = None) -> Any:
     """The module `ray`, connected: to the cluster at `address`, or one of this machine's cores started here.
 
-    A cluster that is connected already is used as it is. One started here ends with this process.
+    A cluster that is connected already is used as it is. Each call is followed by one of `leave_ray`, the last of
+    which ends what was started here.
 
     Parameters
     ----------
     address : host:port, "auto" for the cluster this machine belongs to, None for a local one
     """
+    global _joined
     if find_spec("ray") is None:
         raise InputError("method ray needs ray, which is not installed; run: pip install 'fuelbreak[ray]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     import ray
 
     if ray.is_initialized():
+        _joined += _joined > 0  # else whoever connected it also ends it
         return ray
     where: dict[str, Any] = {"num_cpus": available_cores(), "include_dashboard": False}
     try:
@@ -117,7 +123,28 @@ def join_ray(address: str | None = None) -> Any:
             f"--ray-address: cannot join the cluster at {address or 'this machine'} ({said}); "
             "start one with: ray start --head"
         ) from error
+    _joined = 1
     return ray
+
+
+def leave_ray() -> None:
+    """Undo one `join_ray`."""
+    global _joined
+    if _joined == 1:
+        import ray
+
+        ray.shutdown()
+    _joined = max(0, _joined - 1)
+
+
+@contextmanager
+def ray_at(address: str | None) -> Iterator[Any]:
+    """`join_ray`, and `leave_ray` in the end."""
+    ray = join_ray(address)
+    try:
+        yield ray
+    finally:
+        leave_ray()
 
 
 def ray_cores(ray: Any) -> int:

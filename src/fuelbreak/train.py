@@ -34,6 +34,7 @@ from fuelbreak.spread import Fields, spread, warm_up
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN, Gradient
+    from fuelbreak.agents.replay import Replay
 
 Say = Callable[[str, float, str], None]
 """Told of progress: stage, share done (0 to 1), message."""
@@ -91,6 +92,9 @@ class TrainConfig(Problem):
     checkpoint_frequency: int = Field(10, ge=1, description="rounds of episodes between checkpoints")
     seed: int = Field(0, ge=0, lt=2**32)
     output_dir: str = Field("runs", description="folder in which the run's own folder is made")
+    reasons: dict[str, str] | None = Field(
+        None, description="why settings are as they are, for people; `fuelbreak configure` writes it"
+    )
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -261,8 +265,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
     warm_up()
     say("prepare", 0.5, "loading the learner (torch)")
-    from fuelbreak.agents.dqn import DQN, DQNConfig
-    from fuelbreak.agents.replay import Batch, Replay
+    from fuelbreak.agents.dqn import DQN
+    from fuelbreak.agents.replay import Batch
 
     duration = config.fire_simulation_max_duration
     n_envs = config.num_parallel_envs
@@ -277,42 +281,12 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     )
     with ExitStack() as on_leaving:
         stop = on_leaving.enter_context(_stop_flag())
-        env = VectorizedFireEnv(
-            n_envs,
-            config.parallel_method,
-            config.max_workers,
-            landscape,
-            weather=season,
-            num_simulations=config.memory_simulations,
-            max_duration=duration,
-            budget=config.budget,
-            bank_size=config.fire_bank_size,
-            fires_seed=config.seed,
-            simulation_workers=config.simulation_workers,
-            ray_address=config.ray_address,
-        )
+        env = _environments(config, landscape, season)
         on_leaving.callback(env.close)
         prior = env.channels.index("downstream_share")
         threads = parallel.checked_workers(config.torch_threads)
-        learner = DQNConfig(
-            learning_rate=config.learning_rate,
-            gamma=config.gamma,
-            n_step=config.n_step,
-            batch_size=config.batch_size,
-            target_tau=config.target_tau,
-            demo_fraction=config.demo_fraction,
-            margin_weight=config.margin_weight,
-            width=config.network_width,
-        )
-        agent = DQN(len(env.channels), learner, prior_channel=prior, seed=config.seed, threads=threads)
+        agent, replay = _learner(config, env, threads)
         on_leaving.callback(lambda: agent.close())
-        replay = Replay(
-            config.buffer_size // n_envs,
-            n_envs,
-            (len(env.channels), *env.map_shape),
-            n_step=config.n_step,
-            gamma=config.gamma,
-        )
         rng = np.random.default_rng([config.seed, 1])
         rounds = -(-config.num_episodes // n_envs)
         lessons = -(-config.demonstration_episodes // n_envs)
@@ -334,7 +308,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads)
             replay.load_state_dict(saved["replay"])
             rng.bit_generator.state = json.loads(saved["rng"])
-            at = _Position(*saved["at"])
+            at = _Position(**saved["at"])
             if saved["learning"] is not None:
                 since, *batch = saved["learning"]
                 learning = since, Batch._make(batch), agent.begin_update(Batch._make(batch))
@@ -350,7 +324,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 {
                     "replay": replay.state_dict(),
                     "rng": json.dumps(dice),
-                    "at": list(now._replace(seconds=seconds_before + time.perf_counter() - began)),
+                    "at": now._replace(seconds=seconds_before + time.perf_counter() - began)._asdict(),
                     "learning": None if learning is None else [learning[0], *learning[1]],
                 },
             )
@@ -476,6 +450,92 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         steps_done * n_envs * config.memory_simulations / seconds,
         network_s,
     )
+
+
+def _environments(config: TrainConfig, landscape: Landscape, season: Season) -> VectorizedFireEnv:
+    return VectorizedFireEnv(
+        config.num_parallel_envs,
+        config.parallel_method,
+        config.max_workers,
+        landscape,
+        weather=season,
+        num_simulations=config.memory_simulations,
+        max_duration=config.fire_simulation_max_duration,
+        budget=config.budget,
+        bank_size=config.fire_bank_size,
+        fires_seed=config.seed,
+        simulation_workers=config.simulation_workers,
+        ray_address=config.ray_address,
+    )
+
+
+def _learner(config: TrainConfig, env: VectorizedFireEnv, threads: int) -> tuple[DQN, Replay]:
+    """An untrained agent and an empty memory for these environments."""
+    from fuelbreak.agents.dqn import DQN, DQNConfig
+    from fuelbreak.agents.replay import Replay
+
+    shape = len(env.channels), *env.map_shape
+    learner = DQNConfig(
+        learning_rate=config.learning_rate,
+        gamma=config.gamma,
+        n_step=config.n_step,
+        batch_size=config.batch_size,
+        target_tau=config.target_tau,
+        demo_fraction=config.demo_fraction,
+        margin_weight=config.margin_weight,
+        width=config.network_width,
+    )
+    prior = env.channels.index("downstream_share")
+    agent = DQN(len(env.channels), learner, prior_channel=prior, seed=config.seed, threads=threads)
+    n_envs = config.num_parallel_envs
+    return agent, Replay(config.buffer_size // n_envs, n_envs, shape, n_step=config.n_step, gamma=config.gamma)
+
+
+class Speed(NamedTuple):
+    """How fast a configuration trains."""
+
+    steps_per_second: float
+    network: float  # shares of the cores' time, see `cpu_shares`
+    fires: float
+    waiting: float
+    peak_memory_mb: float
+
+
+def training_speed(config: TrainConfig, landscape: Landscape, season: Season, seconds: float) -> Speed:
+    """Train for some seconds as `train` does between two validations, and forget what was learned."""
+    with ExitStack() as on_leaving:
+        env = _environments(config, landscape, season)
+        on_leaving.callback(env.close)
+        agent, replay = _learner(config, env, parallel.checked_workers(config.torch_threads))
+        on_leaving.callback(agent.close)
+        rng, learning = np.random.default_rng(0), None
+        obs, info = env.reset(seed=0)
+        cores = parallel.CoreMonitor()
+        on_leaving.callback(cores.close)
+        # What is measured begins once there is enough to learn from.
+        warm, step, since, began, network_before = config.n_step + 1, 0, 0, 0.0, 0.0
+        while step <= warm or time.perf_counter() - began < seconds:
+            if step == warm:
+                cores.restart()
+                began, network_before = time.perf_counter(), agent.cpu_s
+            mask = info["action_mask"].astype(bool)
+            if step % config.train_frequency == 0 and len(replay):
+                batch = replay.sample(config.batch_size, rng)
+                if learning is not None:
+                    agent.finish_update(learning)
+                learning = agent.begin_update(batch)
+            actions = agent.act(obs, mask, config.initial_epsilon, rng)
+            next_obs, reward, terminated, _, info = env.step(actions)
+            replay.add(obs, mask, actions, reward, terminated)
+            obs, step, since = next_obs, step + 1, since + 1
+            if since == env.budget:
+                obs, info = env.reset()
+                since = 0
+        use = cores.use()
+        rate = (step - warm) * env.num_envs / (time.perf_counter() - began)
+        if learning is not None:
+            agent.finish_update(learning)
+        return Speed(rate, *cpu_shares(use, agent.cpu_s - network_before), use.peak_memory_mb)
 
 
 def _judged(

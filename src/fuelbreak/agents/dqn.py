@@ -165,8 +165,9 @@ class DQN:
         _keep_freed_memory()
         self._pool = ThreadPoolExecutor(threads, "learner", initializer=torch.set_num_threads, initargs=(1,))
         # Acting has threads of its own: those of the learner may be in the middle of a gradient.
-        self._acting = ThreadPoolExecutor(threads, "actor", initializer=torch.set_num_threads, initargs=(1,))
-        self._threads = threads
+        self._acting = None
+        if threads > 1:
+            self._acting = ThreadPoolExecutor(1, "actor", initializer=torch.set_num_threads, initargs=(1,))
         self.cpu_s = 0.0
         """CPU seconds that the network took so far, acting and learning, on all threads."""
         self._counting = threading.Lock()
@@ -190,13 +191,14 @@ class DQN:
         obs : (E, channels, h, w)
         mask : bool (E, h*w)
 
-        Rows are shared out among as many threads as the learner has: were one core to act alone, the gradients that
-        are worked out meanwhile would wait for the slower half.
+        Rows are computed in two parts, by two threads if there are: were one core to act alone, half of the gradients
+        that are worked out meanwhile would be late. The parts do not depend on the threads, so neither do the bits.
         """
-        rows, others = np.array_split(np.arange(len(obs)), min(self._threads, len(obs))), []
-        for part in rows[1:]:
-            others.append(self._acting.submit(self._q_values, obs[part], mask[part]))
-        return np.concatenate([self._q_values(obs[rows[0]], mask[rows[0]]), *(other.result() for other in others)])
+        first, *rest = np.array_split(np.arange(len(obs)), min(2, len(obs)))
+        other = [self._acting.submit(self._q_values, obs[rows], mask[rows]) for rows in rest] if self._acting else []
+        q = [self._q_values(obs[first], mask[first]), *(future.result() for future in other)]
+        q += [self._q_values(obs[rows], mask[rows]) for rows in rest[len(other) :]]
+        return np.concatenate(q)
 
     def _q_values(self, obs: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         began = time.thread_time()
@@ -384,7 +386,8 @@ class DQN:
     def close(self) -> None:
         """End the worker threads."""
         self._pool.shutdown()
-        self._acting.shutdown()
+        if self._acting is not None:
+            self._acting.shutdown()
 
 
 def _mapped(value: Any, kind: type, convert: Callable[[Any], Any]) -> Any:

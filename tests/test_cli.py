@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -399,6 +403,59 @@ def test_bench_writes_figures_and_numbers(tmp_path, capsys):
             assert (row["ms_per_step"] is None) == (row["work"] == "whole fires")
     assert json.loads((tmp_path / "bench" / "parallel.json").read_text()) == rows
     assert_is_a_picture(tmp_path / "bench" / "parallel.png")
+
+
+def test_configure_writes_a_configuration_with_its_reasons(tmp_path, capsys):
+    config, out = tmp_path / "tiny.json", tmp_path / "mine.json"
+    config.write_text(json.dumps({key: value for key, value in TINY_RUN.items() if key != "num_parallel_envs"}))
+    asked = ("configure", "--config", config, "--seconds", 5, "--out", out)
+    code, text, err = run(capsys, *asked, "--sweep", "--json")
+    assert code == 0, err
+    told, written = json.loads(text), json.loads(out.read_text())
+    assert told["reasons"] == written["reasons"]
+    for group in ("torch_threads", "num_parallel_envs, batch_size", "parallel_method, max_workers"):
+        chosen, _, measured = written["reasons"][group].partition(" - environment steps/s measured: ")
+        assert chosen == " ".join(str(written[name]) for name in group.split(", "))
+        assert chosen + ": " in measured  # it was measured itself
+    assert written["batch_size"] == 16 * written["num_parallel_envs"]
+    assert written["grid_size"] == TINY_RUN["grid_size"]  # the rest is as it was
+    assert 0 < told["chosen_in_sweep"] <= told["best_in_sweep"]
+    assert told["network"] + told["fires"] + told["waiting"] == pytest.approx(1)
+    code, text, err = run(capsys, "train", "--config", out, "--show-config")
+    assert code == 0, err
+    assert json.loads(text) == written
+    code, _, err = run(capsys, *asked)
+    assert code == 2
+    assert "exists; give another name" in err
+    assert json.loads(out.read_text()) == written
+
+
+def test_a_warning_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(parallel, "available_cores", lambda: 1)
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps(TINY_RUN | {"parallel_method": "threading", "max_workers": 2}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, err = run(capsys, "train", "--config", config, "--out", tmp_path / "runs")
+    assert code == 0, err
+    told = [line for line in err.splitlines() if "warning" in line.lower()]
+    assert told == ["warning: threading: 2 threads share one core; fewer would be as fast"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_simulation_ends_in_one_line(number, tmp_path):
+    code = "import sys; from fuelbreak.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "simulate", "demo", "-n", "3000000", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "burn" in line:
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted"
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 # ---- what is refused

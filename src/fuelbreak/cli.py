@@ -218,7 +218,9 @@ def _ended_like_interrupted() -> Iterator[None]:
 
 def _main(arguments: Sequence[str] | None) -> int:
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        # typer takes an interruption itself, and returns its exit code.
+        if app(args=None if arguments is None else list(arguments), standalone_mode=False) == 130:
+            raise KeyboardInterrupt
     except InputError as error:
         return _refuse(str(error))
     except USAGE_ERROR as error:

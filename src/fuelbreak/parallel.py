@@ -42,12 +42,23 @@ def use_at_most(cores: int | None) -> None:
 def available_cores() -> int:
     """How many cores this process may use: affinity, container quota and `use_at_most` respected."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.is_file():
-        limit, period, *_ = [*quota.read_text().split(), "100000"]
-        if limit != "max":
-            cores = min(cores, max(1, round(int(limit) / int(period))))
+    quota = _container_quota()
+    if quota is not None:
+        cores = min(cores, max(1, round(quota)))
     return cores if _most is None else min(cores, _most)
+
+
+def _container_quota(groups: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """How many cores' time a container may use, by either version of Linux's control groups; None without a limit."""
+    newer, older = groups / "cpu.max", groups / "cpu"
+    try:
+        if newer.is_file():
+            limit, period, *_ = [*newer.read_text().split(), "100000"]
+        else:
+            limit, period = ((older / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+    except OSError:
+        return None
+    return None if limit == "max" or int(limit) <= 0 else int(limit) / int(period)
 
 
 def nested_workers() -> int:

@@ -48,6 +48,7 @@ class Simulate:
         self.landscape = demo_landscape(weathers=self.weather) if landscape is None else landscape
         self.seed = seed
         self._workers = 1
+        self._drawn: tuple[tuple[int, float, Purpose], Fires] | None = None
         self._fields = Fields(self.landscape, self.weather, stencil=stencil)
         if self._fields.fits_whole:
             self._fields.world()  # now, so that every run takes as long as the next
@@ -75,10 +76,13 @@ class Simulate:
 
         Returns the result of `spread`: arrival times, burned cells, burn probability, losses.
         """
-        fires = Fires.draw(
-            self.landscape, n, self.seed, purpose=purpose, weather=self.season, duration_min=max_duration
-        )
-        return spread(self.landscape, fires, plan, workers=self._workers, fields=self._fields)
+        asked = n, max_duration, purpose
+        if self._drawn is None or self._drawn[0] != asked:  # as often the same fires burn again, under another plan
+            fires = Fires.draw(
+                self.landscape, n, self.seed, purpose=purpose, weather=self.season, duration_min=max_duration
+            )
+            self._drawn = asked, fires
+        return spread(self.landscape, self._drawn[1], plan, workers=self._workers, fields=self._fields)
 
 
 HOURS_TRIED = (0.5, 1, 2, 3, 4, 6, 8, 12, 16, 24, 36, 48)

@@ -231,7 +231,7 @@ def test_hardly_a_cell_is_settled_twice_where_buckets_are_narrow(stencil, width)
     _kernels.burn_statistics(
         world, _kernels.Masks(world.codes, world.open_dirs), None, case.burning, NONE_TREATED, np.ones(20, np.int64),
         np.zeros(len(world.value), np.int64), burned, np.zeros(20), np.zeros(20, np.uint8), settled,
-        np.zeros(1, np.int64), _kernels.make_scratch(world), None, None,
+        np.zeros(1, np.int64), 3, _kernels.make_scratch(world), None, None,
     )  # fmt: skip
     assert burned.sum() > 20_000
     assert (burned <= settled).all()

@@ -106,6 +106,7 @@ def homogeneous_area(length_to_width: float, heading_deg: float, stencil: int) -
         reached,
         settled,
         np.zeros(1, np.int64),
+        1,
         make_scratch(world),
         None,
         None,
@@ -591,7 +592,7 @@ def test_draws_of_holding_are_made_a_few_fires_at_a_time_and_of_a_series_the_str
     monkeypatch.setattr(sys.modules["fuelbreak.spread"], "HOLDS_AT_ONCE", 300)  # two fires
     np.testing.assert_array_equal(spread(land, series, plan, hold=hold).loss, together.loss)
     fields = Fields(land, series.weather)
-    setting = sys.modules["fuelbreak.spread"].Setting(fields, series, plan, hold, 0)
+    setting = sys.modules["fuelbreak.spread"].Setting(fields, series, plan, np.ones(len(series), np.int64), hold)
     scene = sys.modules["fuelbreak.spread"]._scene(setting, np.arange(len(series)), fields.whole_window, 1)
     bits = scene.burning.holds
     flames = np.stack([fire_behavior(land, weather).flame_length_m.ravel()[plan.cells] for weather in series.weather])

@@ -1326,6 +1326,7 @@ def burn_statistics(
     marks_met: U1,
     settled: I8,
     counter: I8,
+    batch: Int,
     scratch: Scratch,
     flames: Maybe,
     by_flame: Maybe,
@@ -1337,12 +1338,17 @@ def burn_statistics(
 
     The masks (G, C) hold the treatments of the cells `treated`. Fires that meet the window's RIM are not counted: they
     must be solved in a larger one. Uses the scratch grid and wipes it after each fire, so memory does not grow with the
-    number of fires. Threads share `counter` and take fires from it until none is left.
+    number of fires. Threads share `counter` and take fires from it until none is left, `batch` at a time: neighbors
+    in the results lie in one cache line, over which threads would fight.
     """
+    s: Int = 0
+    last: Int = 0
     while True:
-        s: Int = take_ticket(counter)
-        if s >= len(fires.ignition):
-            return
+        if s == last:
+            s = take_ticket(counter) * batch
+            last = min(s + batch, len(fires.ignition))
+            if s >= last:
+                return
         series = series_of(fires.series, s)
         fire = fire_of(fires, s)
         own, own_special = own_masks(world, masks, special, fire, series, fires.holds, fires.place, treated, scratch)
@@ -1365,6 +1371,7 @@ def burn_statistics(
         burned[s] = n
         loss[s] = total
         marks_met[s] = met
+        s += 1
 
 
 @inner

@@ -28,7 +28,7 @@ from fuelbreak.fuels import FUEL_MODELS
 from fuelbreak.landscape import LAYERS, Landscape
 from fuelbreak.scenarios import Fires, Season, Sky, Weather, WindGrid, fire_season
 from fuelbreak.simulate import Simulate
-from fuelbreak.spread import Ensemble, Fields, build_world, spread, warm_up
+from fuelbreak.spread import Ensemble, Fields, batch_size, build_world, spread, warm_up
 from fuelbreak.train import Say, Speed, TrainConfig, training_speed
 
 F4 = npt.NDArray[np.float32]
@@ -489,9 +489,10 @@ def burn(case: Case, threads: int = 1) -> I8:
     masks, treated = Masks(world.codes, world.open_dirs), np.empty(0, np.int64)
     weight, burned, loss = np.ones(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
     marks, settled, counter = np.zeros(n, np.uint8), np.zeros(n, np.int64), np.zeros(1, np.int64)
+    batch = batch_size(n, threads)
 
     def work(i: int) -> None:
-        told = (weight, case.counts[i], burned, loss, marks, settled, counter)
+        told = (weight, case.counts[i], burned, loss, marks, settled, counter, batch)
         _kernels.burn_statistics(world, masks, world.special, case.fires, treated, *told, case.scratch[i], None, None)
 
     parallel.run_threads(work, threads)

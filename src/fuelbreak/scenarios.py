@@ -690,6 +690,15 @@ class Fires:
             self.number[index],
         )
 
+    def part(self, first: int, last: int) -> Fires:
+        """The fires from `first` up to `last`: the same arrays in part, which need no check again."""
+        part = object.__new__(Fires)
+        for name in ("ignitions", "duration_min", "weather_index", "weight", "number"):
+            object.__setattr__(part, name, getattr(self, name)[first:last])
+        for name in ("weather", "origin", "period_min"):
+            object.__setattr__(part, name, getattr(self, name))
+        return part
+
     @classmethod
     def draw(
         cls,

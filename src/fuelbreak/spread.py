@@ -504,17 +504,17 @@ def _weight_steps(loss: float, landscape: Landscape) -> int:
 
 def _burning(fires: Fires, window: Window, index: dict[int, int] | None = None, which: I8 | None = None) -> Burning:
     """Fires as the kernels take them, in a window; `index` gives the place of a weather in the window's world."""
-    which = np.arange(len(fires)) if which is None else which
-    cell = (fires.ignitions[which, 0] - window[0]) * window[3] + fires.ignitions[which, 1] - window[1]
-    weather = fires.weather_index[which]
+    chosen = slice(None) if which is None else which
+    cell = (fires.ignitions[chosen, 0] - window[0]) * window[3] + fires.ignitions[chosen, 1] - window[1]
+    weather = fires.weather_index[chosen]
     if index is not None:
         weather = np.array([index[w] for w in weather.ravel().tolist()], np.int32).reshape(weather.shape)
     series = weather if weather.ndim == 2 else None
     return Burning(
         _padded_cell(cell, window[3]).astype(np.int32),
         np.ascontiguousarray(weather[:, 0]) if weather.ndim == 2 else weather,
-        fires.duration_min[which],
-        np.arange(len(which), dtype=np.int32),
+        fires.duration_min[chosen],
+        np.arange(len(cell), dtype=np.int32),
         series,
         np.float32(fires.period_min),
         None,
@@ -801,7 +801,7 @@ def setting(
     flaming = FLAME_BYTES * cells * (1 + workers) if flame_lengths else 0
     needed = 8 * cells + 64 * len(fires) + flaming + (held if fields.fits_whole else 2 * fields.keep_bytes)
     _refuse_beyond_memory(needed, f"{len(fires)} fires on {landscape.shape[0]} x {landscape.shape[1]} cells")
-    return Setting(fields, fires, plan, hold, hold_seed, flame_lengths)
+    return Setting(fields, fires, plan, _exact_weights(fires.weight), hold, hold_seed, flame_lengths)
 
 
 class Part(NamedTuple):
@@ -820,18 +820,19 @@ def burn(setting: Setting, first: int = 0, last: int | None = None, *, workers: 
 
     What they do does not depend on which others burn beside them.
     """
-    fields, fires = setting.fields, setting.fires
-    landscape, last = fields.landscape, len(fires) if last is None else last
+    last = len(setting.fires) if last is None else last
     workers = min(parallel.checked_workers(workers), last - first)
-    weight = _exact_weights(fires.weight)
-    tally = Tally.blank(len(fires))
-    counts = np.zeros(landscape.shape, np.int32 if weight.sum() < 2**31 else np.int64)
-    by_flame = np.zeros((7, *landscape.shape), np.int64) if setting.flame_lengths else None
-    margin = np.full((len(fires), 4), FIRST_MARGIN)
-    waiting = np.arange(first, last)
+    weight, dtype = setting.weight[first:last], np.int32 if setting.weight.sum() < 2**31 else np.int64
+    if last - first < len(setting.fires):
+        setting = setting._replace(fires=setting.fires.part(first, last))
+    fields, fires = setting.fields, setting.fires
+    tally, waiting = Tally.blank(len(fires)), np.arange(len(fires))
+    counts = np.zeros(fields.landscape.shape, dtype)
+    by_flame = np.zeros((7, *counts.shape), np.int64) if setting.flame_lengths else None
     if fields.fits_whole:
+        margin = np.broadcast_to(FIRST_MARGIN, (len(fires), 4))
         scene = _scene(setting, waiting, fields.whole_window, workers)
-        counts += _burn(scene, waiting, weight, tally, by_flame, workers).astype(counts.dtype)
+        counts += _burn(scene, waiting, weight, tally, by_flame, workers).astype(dtype)
     else:
         margin = _first_margins(setting, workers)
         while len(waiting):
@@ -839,9 +840,7 @@ def burn(setting: Setting, first: int = 0, last: int | None = None, *, workers: 
             waiting = waiting[(tally.met[waiting] & _kernels.RIM) > 0]
             for side, bit in enumerate(_kernels.RIM_SIDES):
                 margin[waiting[(tally.met[waiting] & bit) > 0], side] *= 2
-    mine = slice(first, last)
-    own = Tally(tally.burned[mine], tally.loss[mine], tally.met[mine], tally.settled[mine])
-    return Part(first, own, margin[mine], counts, by_flame, fields.too_long)
+    return Part(first, tally, margin, counts, by_flame, fields.too_long)
 
 
 def joined(parts: Sequence[Part]) -> Part:
@@ -881,7 +880,7 @@ def gather(setting: Setting, parts: Sequence[Part]) -> SpreadResult:
         int(tally.settled.sum()),
         over / max(of, 1),
         whole.counts,
-        int(_exact_weights(setting.fires.weight).sum()),
+        int(setting.weight.sum()),
         whole.by_flame,
         setting,
         whole.margin,
@@ -934,8 +933,9 @@ class Setting(NamedTuple):
     fields: Fields
     fires: Fires
     plan: Plan | None
-    hold: HoldRule | None
-    hold_seed: int
+    weight: I8  # of each fire, a whole number in proportion
+    hold: HoldRule | None = None
+    hold_seed: int = 0
     flame_lengths: bool = False
 
     def window(self, which: I8, margin: I8) -> Window:
@@ -973,7 +973,7 @@ def _scene(setting: Setting, which: I8, window: Window, workers: int) -> _Scene:
     weathers = None if fields.fits_whole else tuple(np.unique(fires.weather_index[which]).tolist())
     world = fields.world(window, weathers, workers=workers)
     index = None if weathers is None else {weather: i for i, weather in enumerate(weathers)}
-    burning = _burning(fires, window, index, which)
+    burning = _burning(fires, window, index, None if fields.fits_whole and len(which) == len(fires) else which)
     width = fields.landscape.shape[1]
     cells = np.empty(0, np.int64) if plan is None else _inside(plan.cells, width, window)
     row, col = np.divmod(cells, width)
@@ -990,12 +990,18 @@ def _scene(setting: Setting, which: I8, window: Window, workers: int) -> _Scene:
     return _Scene(window, world, masks, special, padded, burning, flames)
 
 
+def batch_size(fires: int, workers: int) -> int:
+    """How many fires a thread takes at a time: so few that all threads end together."""
+    return max(1, min(16, fires // (64 * workers)))
+
+
 def _burn(scene: _Scene, which: I8, weight: I8, tally: Tally, by_flame: I8 | None, workers: int) -> I8:
     """Burn the fires `which` of a scene, write their rows of `tally`, and return how often cells burned (H, W).
 
     by_flame : (7, H, W) of the scene, what is added up of flame lengths
     """
     here, counter = Tally.blank(len(which)), np.zeros(1, np.int64)
+    batch, own_weight = batch_size(len(which), workers), weight[which]
     counts = np.zeros((workers, len(scene.world.value)), np.int64)
     flaming = None if by_flame is None else np.zeros((workers, 7, len(scene.world.value)), np.int64)
 
@@ -1006,10 +1012,11 @@ def _burn(scene: _Scene, which: I8, weight: I8, tally: Tally, by_flame: I8 | Non
             scene.special,
             scene.burning,
             scene.treated,
-            weight[which],
+            own_weight,
             counts[worker],
             *here,
             counter,
+            batch,
             _kernels.make_scratch(scene.world),
             scene.flames,
             None if flaming is None else flaming[worker],

@@ -58,6 +58,9 @@ def allowed(schema: dict[str, Any]) -> str:
         kind = {"string": "text", "boolean": "true or false", "integer": "whole number", "number": "number"}.get(
             choice["type"]
         )
+        if choice["type"] == "object":
+            words.append("texts by name")
+            continue
         if kind is None:
             several = choice.get("minItems")
             words.append("list of texts" if several is None else f"{several} whole numbers")

@@ -23,6 +23,7 @@ from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires, Season, Weather, fire_season
 from fuelbreak.shards import Shard, parse_shard
 from fuelbreak.spread import Fields, SpreadResult, burn, gather, joined, setting, spread, spread_on_ray
+from fuelbreak.train import make_config, train
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +118,25 @@ def test_a_cluster_gives_the_same_bits(ray_cluster, land):
     assert here.table() == there.table()
     windowed = setting(land, fires, plans["north"], fields=Fields(land, fires.weather, keep_bytes=1000))
     np.testing.assert_array_equal(spread_on_ray([windowed], ray)[0].loss, results[1].loss)
+
+
+def test_a_training_on_a_cluster_is_the_same_run(ray_cluster, tmp_path):
+    pytest.importorskip("torch")
+    small = {
+        "grid_size": 12, "buffer_cells": 4, "num_weathers": 4, "budget": 6, "num_parallel_envs": 2, "torch_threads": 1,
+        "memory_simulations": 10, "fire_simulation_max_duration": 20, "fire_bank_size": 30, "planning_simulations": 30,
+        "validation_simulations": 20, "heldout_simulations": 40, "num_episodes": 4, "demonstration_episodes": 2,
+        "pretrain_steps": 3, "n_step": 1, "batch_size": 8, "buffer_size": 64, "network_width": 4,
+        "output_dir": str(tmp_path),
+    }  # fmt: skip
+    here = train(make_config(small | {"parallel_method": "sequential"}))
+    there = train(make_config(small | {"parallel_method": "ray", "max_workers": 2}))
+    np.testing.assert_array_equal(here.plan.cells, there.plan.cells)
+    np.testing.assert_array_equal(here.scores.loss, there.scores.loss)
+    columns = ("loss_avoided_train", "loss_avoided_validation", "td_error")
+    told = [np.genfromtxt(run.folder / "metrics.csv", delimiter=",", names=True) for run in (here, there)]
+    for name in columns:
+        np.testing.assert_array_equal(told[0][name], told[1][name])
 
 
 def test_without_ray_it_is_named(monkeypatch):

@@ -551,12 +551,13 @@ class CoreMonitor:
     def _watch(self) -> None:
         import psutil
 
-        before = psutil.cpu_times(percpu=True)
+        before, looks = psutil.cpu_times(percpu=True), 0
         while not self._stop.wait(self._period_s):
             now = psutil.cpu_times(percpu=True)
             self._timeline.append((time.perf_counter() - self._since, _shares(before, now)))
-            self._peak_memory_mb = max(self._peak_memory_mb, _tree_memory_mb())
-            before = now
+            before, looks = now, looks + 1
+            if looks % 8 == 1:  # it takes milliseconds, and memory changes slowly
+                self._peak_memory_mb = max(self._peak_memory_mb, _tree_memory_mb())
 
     def use(self) -> CoreUse:
         """What was seen since the start or the last `restart`."""

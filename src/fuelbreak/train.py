@@ -10,7 +10,8 @@ import json
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -265,7 +266,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
     warm_up()
     say("prepare", 0.5, "loading the learner (torch)")
-    from fuelbreak.agents.dqn import DQN
+    from fuelbreak.agents.dqn import DQN, write_snapshot
     from fuelbreak.agents.replay import Batch
 
     duration = config.fire_simulation_max_duration
@@ -298,9 +299,14 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         judge = Fields(landscape, validation.weather)
         untreated = spread(landscape, validation, fields=judge).mean_loss
 
-        def validate() -> float:
-            plan = _play(agent, table, time.process_time())
+        def validate(weights: DQN) -> float:
+            plan = _play(weights, table, time.process_time())
             return 1 - spread(landscape, validation, plan, fields=judge).mean_loss / max(untreated, 1e-12)
+
+        # Beside training, on copies: validations and periodic checkpoints, one after the other.
+        aside = on_leaving.enter_context(ThreadPoolExecutor(1, "aside"))
+        validating: tuple[DQN, Future[float], list[float]] | None = None  # weights, their score, the row that waits
+        writing: Future[None] | None = None
 
         learning: tuple[int, Batch, Gradient] | None = None  # the update under way: since which step, on what
         if resume is not None:
@@ -313,21 +319,43 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 since, *batch = saved["learning"]
                 learning = since, Batch._make(batch), agent.begin_update(Batch._make(batch))
         else:
-            at = at._replace(best=validate())  # the untrained agent plays sequential DPV; training must beat it
+            at = at._replace(best=validate(agent))  # the untrained agent plays sequential DPV; training must beat it
             agent.save(folder / "agent.pt")
-        began, seconds_before = time.perf_counter(), at.seconds
+        began, seconds_before, validated = time.perf_counter(), at.seconds, at.best
 
-        def leave(now: _Position, dice: Mapping[str, Any]) -> None:
+        def settle() -> None:
+            """Wait for the validation under way, keep its weights if they are the best, write its row of metrics."""
+            nonlocal at, validated, validating
+            if validating is None:
+                return
+            weights, score, row = validating
+            validated, validating = score.result(), None
+            if validated > at.best:
+                at = at._replace(best=validated)
+                weights.save(folder / "agent.pt")
+            weights.close()
+            row[METRICS.index("loss_avoided_validation")] = validated
+            _write_metrics(folder, row)
+
+        def leave(history: Sequence[npt.NDArray[np.int64]], dice: Mapping[str, Any], *, go_on: bool = False) -> None:
             """Write all that a resumed run needs: weights, replay, dice, the update under way, the round's units."""
-            agent.save(
-                folder / "checkpoint.pt",
-                {
-                    "replay": replay.state_dict(),
-                    "rng": json.dumps(dice),
-                    "at": now._replace(seconds=seconds_before + time.perf_counter() - began)._asdict(),
-                    "learning": None if learning is None else [learning[0], *learning[1]],
-                },
+            nonlocal writing
+            settle()
+            now = at._replace(
+                placed=np.array(history, np.int64).reshape(-1, n_envs),
+                seconds=seconds_before + time.perf_counter() - began,
             )
+            extra = {
+                "replay": replay.state_dict(),
+                "rng": json.dumps(dice),
+                "at": now._asdict(),
+                "learning": None if learning is None else [learning[0], *learning[1]],
+            }
+            if writing is not None:
+                writing.result()
+            writing = aside.submit(write_snapshot, folder / "checkpoint.pt", agent.snapshot(extra))
+            if not go_on:
+                writing.result()
 
         def begin(seed: int, placed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
             """Start a round; one that was interrupted is played again up to where it stopped."""
@@ -335,9 +363,6 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             for actions in placed:
                 obs, _, _, _, info = env.step(actions)
             return obs, info
-
-        def stand(history: list[npt.NDArray[np.int64]]) -> _Position:
-            return at._replace(placed=np.array(history, np.int64).reshape(-1, n_envs))
 
         # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
         while at.round < 0:
@@ -348,26 +373,26 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 mask = info["action_mask"].astype(bool)
                 downstream = obs[:, prior].reshape(n_envs, -1)
                 actions = np.where(mask, downstream, -1.0).argmax(axis=1)
-                with _leaving_if_lost(folder, lambda: leave(stand(history), rng.bit_generator.state)):  # noqa: B023
+                with _leaving_if_lost(folder, lambda: leave(history, rng.bit_generator.state)):  # noqa: B023
                     next_obs, reward, terminated, _, info = env.step(actions)
                 replay.add(obs, mask, actions, reward, terminated, is_demo=True)
                 obs = next_obs
                 history.append(actions)
                 if stop:
-                    leave(stand(history), rng.bit_generator.state)
+                    leave(history, rng.bit_generator.state)
                     raise Interrupted(folder)
             at = at._replace(round=at.round + 1, placed=at.placed[:0])
         for i in range(agent.updates, config.pretrain_steps if lessons else 0):
             say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
             agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
             if stop:
-                leave(at, rng.bit_generator.state)
+                leave([], rng.bit_generator.state)
                 raise Interrupted(folder)
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
         watch_began, network_before, steps_done = time.perf_counter(), agent.cpu_s, 0
         learned = {"td_error": np.nan, "margin_loss": np.nan}
-        validated, avoided = at.best, 0.0
+        avoided = 0.0
         while at.round < rounds:
             current, history = at.round, list(at.placed)
             epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
@@ -383,7 +408,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                     learning = step, batch, agent.begin_update(batch)
                 dice = rng.bit_generator.state
                 actions = agent.act(obs, mask, epsilon, rng)
-                with _leaving_if_lost(folder, lambda: leave(stand(history), dice)):  # noqa: B023
+                with _leaving_if_lost(folder, lambda: leave(history, dice)):  # noqa: B023
                     next_obs, reward, terminated, _, info = env.step(actions)
                 replay.add(obs, mask, actions, reward, terminated)
                 obs = next_obs
@@ -403,36 +428,34 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 if step + 1 == env.budget and learning is not None:
                     learned, learning = agent.finish_update(learning[2]), None
                 if stop:
-                    leave(stand(history), rng.bit_generator.state)
+                    leave(history, rng.bit_generator.state)
                     raise Interrupted(folder)
             at, avoided = at._replace(round=current + 1, placed=at.placed[:0]), float(info["loss_avoided"].mean())
-            if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
-                validated = validate()
-                if validated > at.best:
-                    at = at._replace(best=validated)
-                    agent.save(folder / "agent.pt")
+            settle()
             seconds, use = time.perf_counter() - watch_began, cores.use()
-            _write_metrics(
-                folder,
-                (
-                    current,
-                    (current + 1) * n_envs,
-                    (current + 1) * n_envs * env.budget,
-                    agent.updates,
-                    round(seconds_before + time.perf_counter() - began, 2),
-                    avoided,
-                    validated,
-                    learned["td_error"],
-                    learned["margin_loss"],
-                    epsilon,
-                    steps_done * n_envs / seconds,
-                    steps_done * n_envs * config.memory_simulations / seconds,
-                    use.busy_share,
-                    *cpu_shares(use, agent.cpu_s - network_before),
-                ),
-            )
+            row = [
+                current,
+                (current + 1) * n_envs,
+                (current + 1) * n_envs * env.budget,
+                agent.updates,
+                round(seconds_before + time.perf_counter() - began, 2),
+                avoided,
+                validated,
+                learned["td_error"],
+                learned["margin_loss"],
+                epsilon,
+                steps_done * n_envs / seconds,
+                steps_done * n_envs * config.memory_simulations / seconds,
+                use.busy_share,
+                *cpu_shares(use, agent.cpu_s - network_before),
+            ]
+            if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
+                weights = DQN.of(agent.snapshot())
+                validating = weights, aside.submit(validate, weights), row
+            else:
+                _write_metrics(folder, row)
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
-                leave(at, rng.bit_generator.state)
+                leave([], rng.bit_generator.state, go_on=current + 1 < rounds)
         core_use, network_s = cores.use(), agent.cpu_s - network_before
     seconds = max(core_use.seconds, 1e-9)
     try:
@@ -643,7 +666,7 @@ def resumed_config(folder: Path) -> TrainConfig:
     return make_config(settings, str(folder / "config.json"))
 
 
-def _write_metrics(folder: Path, row: tuple[float, ...]) -> None:
+def _write_metrics(folder: Path, row: Sequence[float]) -> None:
     path = folder / "metrics.csv"
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 """Deep Q-learning: choose by mask, learn from n-step returns and demonstrations, on several cores with equal bits."""
 
+import copy
 import ctypes
 import os
 import threading
@@ -329,32 +330,21 @@ class DQN:
 
     def save(self, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
         """Write the learner and `extra` (plain values, arrays); an interruption leaves the old file whole."""
-        path = Path(path)
-        state = {
+        write_snapshot(path, self.snapshot(extra))
+
+    def snapshot(self, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what `save` writes, as it is now: a copy, but for the arrays of `extra`."""
+        return {
             "format": _FORMAT,
             "channels": self.channels,
             "prior_channel": self.prior_channel,
             "config": asdict(self.config),
             "updates": self.updates,
-            "online": self.online.state_dict(),
-            "target": self.target.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "extra": _mapped(extra or {}, np.ndarray, lambda array: torch.from_numpy(array.copy())),
+            "online": copy.deepcopy(self.online.state_dict()),
+            "target": copy.deepcopy(self.target.state_dict()),
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "extra": extra or {},
         }
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            file = temporary.open("wb")
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot write the agent here ({error.strerror}); choose another folder"
-            ) from error
-        try:
-            with file:
-                torch.save(state, file)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink()
-            raise
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, threads: int = 1) -> "tuple[DQN, dict[str, Any]]":
@@ -375,19 +365,44 @@ class DQN:
             raise InputError(
                 f"{path}: not an agent of this version ({type(error).__name__}); train it again"
             ) from error
-        config = DQNConfig(**state["config"])
-        agent = cls(state["channels"], config, prior_channel=state["prior_channel"], threads=threads)
-        agent.online.load_state_dict(state["online"])
-        agent.target.load_state_dict(state["target"])
-        agent._optimizer.load_state_dict(state["optimizer"])
-        agent.updates = state["updates"]
-        return agent, _mapped(state["extra"], Tensor, Tensor.numpy)
+        return cls.of(state, threads=threads), _mapped(state["extra"], Tensor, Tensor.numpy)
+
+    @classmethod
+    def of(cls, snapshot: dict[str, Any], *, threads: int = 1) -> "DQN":
+        """Return another learner that stands where this snapshot was taken."""
+        config = DQNConfig(**snapshot["config"])
+        agent = cls(snapshot["channels"], config, prior_channel=snapshot["prior_channel"], threads=threads)
+        agent.online.load_state_dict(snapshot["online"])
+        agent.target.load_state_dict(snapshot["target"])
+        agent._optimizer.load_state_dict(snapshot["optimizer"])
+        agent.updates = snapshot["updates"]
+        return agent
 
     def close(self) -> None:
         """End the worker threads."""
         self._pool.shutdown()
         if self._acting is not None:
             self._acting.shutdown()
+
+
+def write_snapshot(path: str | os.PathLike[str], snapshot: dict[str, Any]) -> None:
+    """Write what `DQN.snapshot` returned, from any thread; an interruption leaves the old file whole."""
+    path = Path(path)
+    state = _mapped(
+        snapshot, np.ndarray, lambda array: torch.from_numpy(array if array.flags.writeable else array.copy())
+    )
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        file = temporary.open("wb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot write the agent here ({error.strerror}); choose another folder") from error
+    try:
+        with file:
+            torch.save(state, file)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink()
+        raise
 
 
 def _mapped(value: Any, kind: type, convert: Callable[[Any], Any]) -> Any:

@@ -486,9 +486,6 @@ def settled_workers(
     rows, fires : environments, and fires of each
     cores : to share; more workers than that are settled on only if asked for, with a warning
     """
-    for asked in (max_workers, simulation_workers):
-        if asked is not None:
-            parallel.checked_workers(asked)
     most = cores if max_workers is None else max_workers
     if method == "sequential":
         return 1, 1
@@ -590,10 +587,6 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if num_envs < 1:
             raise InputError(f"num_envs: {num_envs} environments cannot be run; give at least 1")
         self.num_envs, self.method = num_envs, parallel.checked_method(method)
-        ray = parallel.join_ray(ray_address) if method == "ray" else None
-        cores = parallel.available_cores() if ray is None else parallel.ray_cores(ray)
-        shares = settled_workers(method, num_envs, num_simulations, cores, max_workers, simulation_workers)
-        self.workers, self.threads = shares
         landscape, fires = _bank(landscape, weather, num_simulations, max_duration, bank_size, fires_seed)
         self.landscape, self.fires_per_episode = landscape, num_simulations
         self.channels, self.budget = channel_names(obs), budget_units(landscape, budget)
@@ -602,6 +595,14 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._dice = Dice(num_envs, len(fires), num_simulations)
+        for asked in (max_workers, simulation_workers):
+            if asked is not None:
+                parallel.checked_workers(asked)
+        ray = parallel.join_ray(ray_address) if method == "ray" else None
+        self._leave = parallel.leave_ray if ray is not None else lambda: None
+        cores = parallel.available_cores() if ray is None else parallel.ray_cores(ray)
+        shares = settled_workers(method, num_envs, num_simulations, cores, max_workers, simulation_workers)
+        self.workers, self.threads = shares
         self._rows = np.array_split(np.arange(num_envs), self.workers)
         self._pending: I8 | None = None  # actions of a step that has begun
         # What it takes to play every row again, for workers that die: its fires, the units it placed, and what was told
@@ -611,9 +612,11 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         self._steps, self._solved = np.full(num_envs, -1), np.zeros(num_envs, np.int64)
         shape = len(self.channels), *self.map_shape
         self._memory: SharedMemory | None = None
-        if ray is not None or self.workers > 1:
-            warm_up()  # fills the kernels' cache once, before the workers look for them there
-        if ray is None and self.workers > 1:
+        # The kernels' cache is filled once on each machine, before the workers look for them there.
+        if ray is not None:
+            parallel.on_each_machine(ray, warm_up)
+        elif self.workers > 1:
+            warm_up()
             self._memory = SharedMemory(create=True, size=_board_bytes(num_envs, shape))
         buffer = None if self._memory is None else self._memory.buf
         self._board = Board.of(num_envs, shape, buffer)
@@ -622,7 +625,6 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
         if ray is None:
             boards[0] = self._board
         self._workers: parallel.Workers | None = None
-        self._leave = parallel.leave_ray if ray is not None else lambda: None
         try:
             self._workers = parallel.Workers(
                 _Share,

@@ -163,6 +163,14 @@ def ray_cores(ray: Any) -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def on_each_machine(ray: Any, work: Callable[..., None], *args: Any) -> None:
+    """Call `work(*args)` once on each machine of a cluster that was joined, all at the same time, and wait."""
+    pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    function = ray.remote(num_cpus=1, max_retries=-1)(work)
+    ray.get([function.options(scheduling_strategy=pinned(node, soft=True)).remote(*args) for node in nodes])
+
+
 def run_ray(
     ray: Any,
     work: Callable[..., Any],
@@ -180,12 +188,8 @@ def run_ray(
     before : called with `shared` once on each machine before any task starts, to fill what is cached there
     """
     stored = ray.put(shared)
-    remote = ray.remote(num_cpus=1, max_retries=-1)
-    pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    first = remote(before)
-    ray.get([first.options(scheduling_strategy=pinned(node, soft=True)).remote(stored) for node in nodes])
-    function = remote(work)
+    on_each_machine(ray, before, stored)
+    function = ray.remote(num_cpus=1, max_retries=-1)(work)
     waiting = [function.remote(stored, *task) for task in tasks]
     try:
         for i, result in enumerate(waiting):

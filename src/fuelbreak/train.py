@@ -357,17 +357,18 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             if not go_on:
                 writing.result()
 
-        def begin(seed: int, placed: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        def begin(seed: int) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
             """Start a round; one that was interrupted is played again up to where it stopped."""
-            obs, info = env.reset(seed=seed)
-            for actions in placed:
-                obs, _, _, _, info = env.step(actions)
+            with _leaving_if_lost(folder, lambda: leave(list(at.placed), rng.bit_generator.state)):
+                obs, info = env.reset(seed=seed)
+                for actions in at.placed:
+                    obs, _, _, _, info = env.step(actions)
             return obs, info
 
         # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
         while at.round < 0:
             i, history = at.round + lessons, list(at.placed)
-            obs, info = begin(config.seed * 10**6 + i * n_envs, at.placed)
+            obs, info = begin(config.seed * 10**6 + i * n_envs)
             for step in range(len(history), env.budget):
                 say("demonstrate", min((i + step / env.budget) / lessons, 1.0), "")
                 mask = info["action_mask"].astype(bool)
@@ -396,7 +397,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         while at.round < rounds:
             current, history = at.round, list(at.placed)
             epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
-            obs, info = begin(config.seed * 10**6 + 500_000 + current * n_envs, at.placed)
+            obs, info = begin(config.seed * 10**6 + 500_000 + current * n_envs)
             for step in range(len(history), env.budget):
                 mask = info["action_mask"].astype(bool)
                 # The learner works while the agent acts and the fires burn. Acting uses the weights from before the

@@ -456,8 +456,8 @@ def check_fires(landscape: Landscape, fires: Fires) -> None:
     """Refuse fires that start outside the grid or on a cell that cannot burn, by name and before anything runs."""
     rows, cols = landscape.shape
     row, col = fires.ignitions[:, 0], fires.ignitions[:, 1]
-    outside = np.flatnonzero((row < 0) | (row >= rows) | (col < 0) | (col >= cols))
-    if len(outside):
+    if row.min() < 0 or col.min() < 0 or row.max() >= rows or col.max() >= cols:
+        outside = np.flatnonzero((row < 0) | (row >= rows) | (col < 0) | (col >= cols))
         i = outside[0]
         raise InputError(
             f"fires: ignition {i} at row {row[i]}, column {col[i]} lies outside the {rows} x {cols} landscape "

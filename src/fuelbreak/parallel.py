@@ -344,7 +344,8 @@ class _Actor:
         return kind, said
 
     def tell_to_end(self) -> None:
-        self._ray.kill(self._actor)
+        if self._ray.is_initialized():  # else it ended with its cluster
+            self._ray.kill(self._actor)
 
     def end(self) -> None:
         pass

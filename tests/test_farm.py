@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import logging
@@ -19,9 +20,10 @@ from fuelbreak import parallel
 from fuelbreak.cli import main
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import evaluate
+from fuelbreak.fuels import FUEL_MODELS
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.scenarios import Fires, Season, Weather, fire_season
-from fuelbreak.shards import Shard, parse_shard
+from fuelbreak.shards import Shard, landscape_digest, parse_shard
 from fuelbreak.spread import Fields, SpreadResult, burn, gather, joined, setting, spread, spread_on_ray
 from fuelbreak.train import make_config, train
 
@@ -137,6 +139,22 @@ def test_a_training_on_a_cluster_is_the_same_run(ray_cluster, tmp_path):
     told = [np.genfromtxt(run.folder / "metrics.csv", delimiter=",", names=True) for run in (here, there)]
     for name in columns:
         np.testing.assert_array_equal(told[0][name], told[1][name])
+
+
+def test_a_refusal_in_a_task_is_the_refusal_itself(ray_cluster):
+    import ray
+
+    def refuse(shared: str, task: int) -> None:
+        raise InputError(f"{shared} {task} is refused")
+
+    with pytest.raises(InputError, match=r"^task 0 is refused$"):
+        list(parallel.run_ray(ray, refuse, "task", [(0,), (1,)]))
+
+
+def test_shards_know_the_users_own_fuel_models(land):
+    other = dataclasses.replace(land, custom_fuels=(dataclasses.replace(FUEL_MODELS[1], code=14),))
+    assert landscape_digest(other) != landscape_digest(land)
+    assert landscape_digest(dataclasses.replace(land)) == landscape_digest(land)
 
 
 def test_without_ray_it_is_named(monkeypatch):
@@ -281,9 +299,19 @@ def test_shards_that_do_not_fit_together_are_refused(capsys, tmp_path):
     refused(tmp_path / "none.npz", says="cannot be read")
     wrong = tmp_path / "wrong.npz"
     np.savez(wrong, x=1)
-    refused(wrong, says="not a shard of this version")
-    wrong.write_bytes(first.read_bytes()[:2000])
-    refused(wrong, says="not a shard of this version")
+    refused(wrong, says="not a whole shard of this version")
+    whole = first.read_bytes()
+    flipped = [
+        whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in range(100, len(whole), len(whole) // 9)
+    ]
+    codes = []
+    for broken in (b"", whole[:2000], *flipped):
+        wrong.write_bytes(broken)
+        code, _, err = run(capsys, "merge", wrong, second, "--out", tmp_path / "broken")
+        codes.append(code)  # a byte of the container's own, such as a date, harms nothing
+        assert code == 0 or "not a whole shard of this version" in err.splitlines()[-1], err
+    assert codes[:2] == [2, 2]
+    assert codes.count(2) > 5
     code, _, err = run(capsys, "merge", first, second, first, "--out", tmp_path / "twice")
     assert code == 0, err  # the very same file once more is no harm
 

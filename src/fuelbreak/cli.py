@@ -709,7 +709,7 @@ def _burned(
                     f"merge: {key} is {value!r} now and was {apart.shards.told[key]!r} when the shards were burned; "
                     "merge with the same files and version"
                 )
-        return [gather(each, parts) for each, parts in zip(settled, apart.shards.parts, strict=True)]
+        return [gather(each, [part]) for each, part in zip(settled, apart.shards.parts, strict=True)]
     first, last = (0, n) if apart.shard is None else apart.shard.bounds(n)
     began, chunk, done = time.perf_counter(), 2000, 0
     whole: list[Part] = []

@@ -101,6 +101,7 @@ def checked_method(method: str) -> str:
     return method
 
 
+RETRIES = 20  # of a task lost with its machine or process; one that kills every process it runs in ends sometime
 _joined = 0  # how often a cluster was joined here and not left yet
 
 
@@ -170,8 +171,21 @@ def on_each_machine(ray: Any, work: Callable[..., None], *args: Any) -> None:
     """Call `work(*args)` once on each machine of a cluster that was joined, all at the same time, and wait."""
     pinned = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    function = ray.remote(num_cpus=1, max_retries=-1)(work)
-    ray.get([function.options(scheduling_strategy=pinned(node, soft=True)).remote(*args) for node in nodes])
+    function = ray.remote(num_cpus=1, max_retries=RETRIES)(work)
+    for begun in [function.options(scheduling_strategy=pinned(node, soft=True)).remote(*args) for node in nodes]:
+        _result(ray, begun)
+
+
+def _result(ray: Any, begun: Any) -> Any:
+    """What a task returned; its own exception if it raised one, and a line if its processes died again and again."""
+    try:
+        return ray.get(begun)
+    except ray.exceptions.RayTaskError as failed:
+        raise failed.cause from None
+    except ray.exceptions.WorkerCrashedError as crashed:
+        raise WorkerLost(
+            f"a task of the cluster ended {RETRIES + 1} times: {' '.join(str(crashed).split()[:40])}"
+        ) from None
 
 
 def run_ray(
@@ -192,11 +206,11 @@ def run_ray(
     """
     stored = ray.put(shared)
     on_each_machine(ray, before, stored)
-    function = ray.remote(num_cpus=1, max_retries=-1)(work)
+    function = ray.remote(num_cpus=1, max_retries=RETRIES)(work)
     waiting = [function.remote(stored, *task) for task in tasks]
     try:
         for i, result in enumerate(waiting):
-            yield ray.get(result)
+            yield _result(ray, result)
             waiting[i] = None  # its memory in the cluster is given back
     finally:
         for left in waiting:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ import numpy as np
 from fuelbreak.errors import InputError
 from fuelbreak.formats import atomic_path
 from fuelbreak.landscape import LAYERS, Landscape
-from fuelbreak.spread import Part, Tally
+from fuelbreak.spread import Part, Tally, joined
 
 FORMAT = "fuelbreak-shard-1"
 REMEDY = "give the files that `--shard` wrote, such as shard-1-of-4.npz, or their folder"
@@ -35,10 +37,10 @@ class Shard(NamedTuple):
 
 
 class Shards(NamedTuple):
-    """All shards of a run, read again."""
+    """All shards of a run, read again and put together."""
 
     told: dict[str, Any]  # what the run was: command, arguments, software, digests
-    parts: list[list[Part]]  # of each thing that burned
+    parts: list[Part]  # the whole of each thing that burned
     seconds: float  # spent in all shards together
 
 
@@ -52,8 +54,9 @@ def parse_shard(text: str) -> Shard:
 
 
 def landscape_digest(landscape: Landscape) -> str:
-    """What tells this landscape from another: every layer of every cell."""
-    content = hashlib.sha256(repr((landscape.shape, landscape.cell_size_m, landscape.transform)).encode())
+    """What tells this landscape from another: every layer of every cell, and fuel models of the user's own."""
+    told = landscape.shape, landscape.cell_size_m, landscape.transform, landscape.custom_fuels
+    content = hashlib.sha256(repr(told).encode())
     for name in LAYERS:
         content.update(np.ascontiguousarray(getattr(landscape, name)).tobytes())
     return content.hexdigest()[:16]
@@ -94,10 +97,10 @@ def read_shards(places: Iterable[Path]) -> Shards:
         if not found:
             raise InputError(f"{place}: there are no shards in this folder; {REMEDY}")
         paths += found
-    read = {path: _read(path) for path in dict.fromkeys(path.resolve() for path in paths)}
-    first_path, (first, _) = next(iter(read.items()))
+    headers = {path: _header(path) for path in dict.fromkeys(path.resolve() for path in paths)}
+    first_path, first = next(iter(headers.items()))
     numbers: dict[int, Path] = {}
-    for path, (header, _) in read.items():
+    for path, header in headers.items():
         for key, value in {"of": header["of"], **header["told"]}.items():
             wanted = {"of": first["of"], **first["told"]}.get(key)
             if value != wanted:
@@ -116,27 +119,45 @@ def read_shards(places: Iterable[Path]) -> Shards:
             f"{first_path.parent}: of {first['of']} shards {named} {'is' if len(missing) == 1 else 'are'} missing; "
             "burn them with --shard, or give their folder too"
         )
-    things = [[parts[i] for _, parts in read.values()] for i in range(first["own"]["parts"])]
-    return Shards(first["told"], things, sum(header["own"]["seconds"] for header, _ in read.values()))
+    whole: list[Part] = []
+    for number in sorted(numbers):  # one after the other: maps of all of them at once might not fit
+        parts = _parts(numbers[number], headers[numbers[number]])
+        whole = [joined([a, b]) for a, b in zip(whole, parts, strict=True)] if whole else parts
+    return Shards(first["told"], whole, sum(header["own"]["seconds"] for header in headers.values()))
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[Part]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A shard's file; whatever is wrong in it is refused in one line."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            if header["format"] != FORMAT:
-                raise ValueError
-            own, parts = header["own"], []
-            for i in range(own["parts"]):
-                tally = Tally._make(file[f"{i}.{name}"] for name in Tally._fields)
-                by_flame = file.get(f"{i}.by_flame")
-                over, of = file[f"{i}.too_long"].tolist()
-                parts.append(Part(own["first"], tally, file[f"{i}.margin"], file[f"{i}.counts"], by_flame, (over, of)))
+            yield file
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or 'it is no shard'}); {REMEDY}") from None
-    except (KeyError, TypeError, ValueError, zipfile.BadZipFile):
-        raise InputError(f"{path}: this is not a shard of this version; {REMEDY}") from None
-    return header, parts
+    except (EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
+        raise InputError(f"{path}: this is not a whole shard of this version; {REMEDY}") from None
+
+
+def _header(path: Path) -> dict[str, Any]:
+    with _opened(path) as file:
+        header: dict[str, Any] = json.loads(str(file["header"]))
+        if header["format"] != FORMAT or not {"number", "first", "parts", "seconds"} <= header["own"].keys():
+            raise ValueError
+        return {"of": int(header["of"]), "told": dict(header["told"]), "own": header["own"]}
+
+
+def _parts(path: Path, header: dict[str, Any]) -> list[Part]:
+    with _opened(path) as file:
+        parts = []
+        for i in range(header["own"]["parts"]):
+            tally = Tally._make(file[f"{i}.{name}"] for name in Tally._fields)
+            margin, over_of = file[f"{i}.margin"], file[f"{i}.too_long"].tolist()
+            if len({len(told) for told in (*tally, margin)}) != 1 or len(over_of) != 2:
+                raise ValueError
+            by_flame = file.get(f"{i}.by_flame")
+            first = header["own"]["first"]
+            parts.append(Part(first, tally, margin, file[f"{i}.counts"], by_flame, tuple(over_of)))
+        return parts
 
 
 def _short(value: object) -> str:

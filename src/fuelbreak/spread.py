@@ -911,12 +911,13 @@ def spread_on_ray(
     size = max(TASK_FIRES, -(-n * len(settings) // (TASKS_PER_CORE * parallel.ray_cores(ray))))
     firsts = range(0, n, size)
     tasks = [(i, first, min(first + size, n)) for i in range(len(settings)) for first in firsts]
-    # Shipped together, so that what they share is shipped once.
-    parts = []
-    for part in parallel.run_ray(ray, _burn_one, list(settings), tasks, before=_warm_up_for):
-        parts.append(part)
-        say(len(parts) / len(tasks), f"{len(parts)} of {len(tasks)} parts")
-    return [gather(each, parts[i * len(firsts) : (i + 1) * len(firsts)]) for i, each in enumerate(settings)]
+    # Shipped together, so that what they share is shipped once; joined as they come, so that few maps are held at once.
+    whole: dict[int, Part] = {}
+    results = parallel.run_ray(ray, _burn_one, list(settings), tasks, before=_warm_up_for)
+    for done, ((i, _, _), part) in enumerate(zip(tasks, results, strict=True), 1):
+        whole[i] = joined([whole[i], part]) if i in whole else part
+        say(done / len(tasks), f"{done} of {len(tasks)} parts")
+    return [gather(each, [whole[i]]) for i, each in enumerate(settings)]
 
 
 def _burn_one(settings: Sequence[Setting], which: int, first: int, last: int) -> Part:
@@ -924,7 +925,8 @@ def _burn_one(settings: Sequence[Setting], which: int, first: int, last: int) ->
 
 
 def _warm_up_for(settings: Sequence[Setting]) -> None:
-    warm_up_whole_fires(settings[0].fields.stencil, flame_lengths=settings[0].flame_lengths)
+    """Compile or load what a fire of these settings needs, by burning one."""
+    burn(settings[0], 0, 1, workers=1)
 
 
 class Setting(NamedTuple):

@@ -30,7 +30,6 @@ from typing import Any, NamedTuple
 from fuelbreak.errors import InputError
 
 METHODS = ("sequential", "threading", "multiprocessing", "ray")
-NEVER_TOO_MUCH = 2**26  # bytes; a machine with less to spare does not run Python
 _most: int | None = None
 
 
@@ -85,8 +84,6 @@ def checked_workers(workers: int | None) -> int:
 
 def refuse_beyond_memory(needed: float, what: str, remedy: str) -> None:
     """Refuse what needs more bytes than this machine has free, before it starts."""
-    if needed < NEVER_TOO_MUCH:  # to ask takes longer than many fires
-        return
     import psutil
 
     free = psutil.virtual_memory().available

@@ -540,6 +540,9 @@ def training_speed(config: TrainConfig, landscape: Landscape, season: Season, se
         warm, step, since, began, network_before = config.n_step + 1, 0, 0, 0.0, 0.0
         while step <= warm or time.perf_counter() - began < seconds:
             if step == warm:
+                if learning is not None:  # so that no part of an update falls out of what is measured
+                    agent.finish_update(learning)
+                    learning = None
                 cores.restart()
                 began, network_before = time.perf_counter(), agent.cpu_s
             mask = info["action_mask"].astype(bool)
@@ -555,10 +558,9 @@ def training_speed(config: TrainConfig, landscape: Landscape, season: Season, se
             if since == env.budget:
                 obs, info = env.reset()
                 since = 0
-        use = cores.use()
-        rate = (step - warm) * env.num_envs / (time.perf_counter() - began)
         if learning is not None:
             agent.finish_update(learning)
+        use, rate = cores.use(), (step - warm) * env.num_envs / (time.perf_counter() - began)
         return Speed(rate, *cpu_shares(use, agent.cpu_s - network_before), use.peak_memory_mb)
 
 

@@ -424,10 +424,12 @@ def parallel_figure(ways: Sequence[Mapping[str, Any]]) -> Figure:
         for axis, key, label in zip(
             row,
             ("simulations_per_second", "speedup", "efficiency"),
-            ("simulations per second", "speed-up over sequential", "efficiency (speed-up per core)"),
+            ("thousand simulations per second", "speed-up over sequential", "efficiency (speed-up per core)"),
             strict=True,
         ):
-            _bars(axis, [f"{way['method']} ({way['cores']})" for way in chosen], [way[key] for way in chosen], label)
+            scale = 1000 if key == "simulations_per_second" else 1
+            names = [f"{way['method']} ({way['cores']})" for way in chosen]
+            _bars(axis, names, [way[key] / scale for way in chosen], label)
         row[1].set_title(f"{work} (cores in brackets)")
     return figure
 

@@ -393,7 +393,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         on_leaving.callback(cores.close)
         watch_began, network_before, steps_done = time.perf_counter(), agent.cpu_s, 0
         learned = {"td_error": np.nan, "margin_loss": np.nan}
-        avoided = 0.0
+        avoided, use, network_s = 0.0, cores.use(), 0.0
         while at.round < rounds:
             current, history = at.round, list(at.placed)
             epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
@@ -433,7 +433,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                     raise Interrupted(folder)
             at, avoided = at._replace(round=current + 1, placed=at.placed[:0]), float(info["loss_avoided"].mean())
             settle()
-            seconds, use = time.perf_counter() - watch_began, cores.use()
+            # What is told of the cores in the end ends here too: before the last validation and checkpoint.
+            seconds, use, network_s = time.perf_counter() - watch_began, cores.use(), agent.cpu_s - network_before
             row = [
                 current,
                 (current + 1) * n_envs,
@@ -448,7 +449,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 steps_done * n_envs / seconds,
                 steps_done * n_envs * config.memory_simulations / seconds,
                 use.busy_share,
-                *cpu_shares(use, agent.cpu_s - network_before),
+                *cpu_shares(use, network_s),
             ]
             if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
                 weights = DQN.of(agent.snapshot())
@@ -457,8 +458,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 _write_metrics(folder, row)
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
                 leave([], rng.bit_generator.state, go_on=current + 1 < rounds)
-        core_use, network_s = cores.use(), agent.cpu_s - network_before
-    seconds = max(core_use.seconds, 1e-9)
+    seconds = max(use.seconds, 1e-9)
     try:
         plan, scores, heldout = _judged(config, folder, landscape, season, planning, validation, say)
     except KeyboardInterrupt:  # the last checkpoint is that of the whole training
@@ -469,7 +469,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         plan,
         scores,
         heldout,
-        core_use,
+        use,
         steps_done * n_envs / seconds,
         steps_done * n_envs * config.memory_simulations / seconds,
         network_s,

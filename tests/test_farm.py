@@ -308,17 +308,18 @@ def test_shards_that_do_not_fit_together_are_refused(capsys, tmp_path):
     assert code == 0, err  # the very same file once more is no harm
 
 
-def test_a_shard_with_any_byte_changed_is_read_or_refused_in_one_line(tmp_path):
+def test_a_shard_with_a_byte_changed_is_read_or_refused_in_one_line(tmp_path):
     assert main(["simulate", "demo", "-n", "20", "--shard", "1/1", "--out", str(tmp_path)]) == 0
     path = tmp_path / "shard-1-of-1.npz"
     whole, refusals = path.read_bytes(), 0
-    for at in range(len(whole)):
+    directory = whole.index(b"PK\x01\x02")  # of the archive: every byte; before it every seventh
+    for at in (*range(0, directory, 7), *range(directory, len(whole))):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
         try:
             read_shards([path])  # a byte of the container's own, such as a date, harms nothing
         except InputError:
             refusals += 1
-    assert refusals > len(whole) // 2
+    assert refusals > len(whole) // 7
 
 
 # ---- a cluster that loses a machine; last, since ray joins one cluster at a time

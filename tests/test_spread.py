@@ -13,7 +13,7 @@ import pytest
 from naive import flame_mm
 from scipy import ndimage
 
-from fuelbreak import _kernels
+from fuelbreak import _kernels, parallel
 from fuelbreak._kernels import PAD, Burning, Masks, burn_statistics, make_scratch
 from fuelbreak.behavior import FireBehavior, fire_behavior
 from fuelbreak.errors import InputError
@@ -346,6 +346,7 @@ def test_other_impossible_calls_are_refused(land, fires):
 
 
 def test_what_cannot_fit_into_memory_is_refused_with_the_figures(land, fires, monkeypatch):
+    monkeypatch.setattr(parallel, "SMALL_BYTES", 0)
     weathers = len(fires.weather)
     treated = shaded(land, fuel_model=181)
     for room, says in (

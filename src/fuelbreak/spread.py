@@ -463,8 +463,9 @@ def check_fires(landscape: Landscape, fires: Fires) -> None:
             f"fires: ignition {i} at row {row[i]}, column {col[i]} lies outside the {rows} x {cols} landscape "
             f"({len(outside)} such); move or drop it"
         )
-    bare = np.flatnonzero(~landscape.burnable[row, col])
-    if len(bare):
+    burnable = landscape.burnable.ravel().take(row * cols + col)
+    if not burnable.all():
+        bare = np.flatnonzero(~burnable)
         i = bare[0]
         code = landscape.fuel_model[row[i], col[i]]
         raise InputError(
@@ -505,13 +506,14 @@ def _weight_steps(loss: float, landscape: Landscape) -> int:
 def _burning(fires: Fires, window: Window, index: dict[int, int] | None = None, which: I8 | None = None) -> Burning:
     """Fires as the kernels take them, in a window; `index` gives the place of a weather in the window's world."""
     chosen = slice(None) if which is None else which
-    cell = (fires.ignitions[chosen, 0] - window[0]) * window[3] + fires.ignitions[chosen, 1] - window[1]
+    row, col = fires.ignitions[chosen].T
+    cell = (row + (PAD - window[0])) * (window[3] + 2 * PAD) + (col + (PAD - window[1]))
     weather = fires.weather_index[chosen]
     if index is not None:
         weather = np.array([index[w] for w in weather.ravel().tolist()], np.int32).reshape(weather.shape)
     series = weather if weather.ndim == 2 else None
     return Burning(
-        _padded_cell(cell, window[3]).astype(np.int32),
+        cell.astype(np.int32),
         np.ascontiguousarray(weather[:, 0]) if weather.ndim == 2 else weather,
         fires.duration_min[chosen],
         np.arange(len(cell), dtype=np.int32),
@@ -826,15 +828,15 @@ def burn(setting: Setting, first: int = 0, last: int | None = None, *, workers: 
     if last - first < len(setting.fires):
         setting = setting._replace(fires=setting.fires.part(first, last))
     fields, fires = setting.fields, setting.fires
-    tally, waiting = Tally.blank(len(fires)), np.arange(len(fires))
+    tally = Tally.blank(len(fires))
     counts = np.zeros(fields.landscape.shape, dtype)
     by_flame = np.zeros((7, *counts.shape), np.int64) if setting.flame_lengths else None
     if fields.fits_whole:
         margin = np.broadcast_to(FIRST_MARGIN, (len(fires), 4))
-        scene = _scene(setting, waiting, fields.whole_window, workers)
-        counts += _burn(scene, waiting, weight, tally, by_flame, workers).astype(dtype)
+        scene = _scene(setting, None, fields.whole_window, workers)
+        counts += _burn(scene, None, weight, tally, by_flame, workers).astype(dtype)
     else:
-        margin = _first_margins(setting, workers)
+        margin, waiting = _first_margins(setting, workers), np.arange(len(fires))
         while len(waiting):
             _burn_groups(setting, _groups(fires, waiting, margin), margin, weight, tally, counts, by_flame, workers)
             waiting = waiting[(tally.met[waiting] & _kernels.RIM) > 0]
@@ -969,19 +971,20 @@ class Tally(NamedTuple):
         return cls(np.zeros(n, np.int64), np.zeros(n), np.zeros(n, np.uint8), np.zeros(n, np.int64))
 
 
-def _scene(setting: Setting, which: I8, window: Window, workers: int) -> _Scene:
-    """A window with the plan in place and the fires `which`."""
+def _scene(setting: Setting, which: I8 | None, window: Window, workers: int) -> _Scene:
+    """A window with the plan in place and the fires `which`, None for all."""
     fields, fires, plan = setting.fields, setting.fires, setting.plan
-    weathers = None if fields.fits_whole else tuple(np.unique(fires.weather_index[which]).tolist())
+    some = slice(None) if which is None else which
+    weathers = None if fields.fits_whole else tuple(np.unique(fires.weather_index[some]).tolist())
     world = fields.world(window, weathers, workers=workers)
     index = None if weathers is None else {weather: i for i, weather in enumerate(weathers)}
-    burning = _burning(fires, window, index, None if fields.fits_whole and len(which) == len(fires) else which)
+    burning = _burning(fires, window, index, which)
     width = fields.landscape.shape[1]
     cells = np.empty(0, np.int64) if plan is None else _inside(plan.cells, width, window)
     row, col = np.divmod(cells, width)
     padded = _padded_cell((row - window[0]) * window[3] + col - window[1], window[3])
     if len(cells) and plan is not None and plan.kind == "firebreak" and setting.hold is not None:
-        held = fires.take(which), cells, setting.hold, setting.hold_seed
+        held = fires if which is None else fires.take(which), cells, setting.hold, setting.hold_seed
         burning = _with_holding(burning, fields.landscape, window, *held)
     masks, special = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
     flames = None
@@ -997,13 +1000,13 @@ def batch_size(fires: int, workers: int) -> int:
     return max(1, min(16, fires // (64 * workers)))
 
 
-def _burn(scene: _Scene, which: I8, weight: I8, tally: Tally, by_flame: I8 | None, workers: int) -> I8:
+def _burn(scene: _Scene, which: I8 | None, weight: I8, tally: Tally, by_flame: I8 | None, workers: int) -> I8:
     """Burn the fires `which` of a scene, write their rows of `tally`, and return how often cells burned (H, W).
 
     by_flame : (7, H, W) of the scene, what is added up of flame lengths
     """
-    here, counter = Tally.blank(len(which)), np.zeros(1, np.int64)
-    batch, own_weight = batch_size(len(which), workers), weight[which]
+    here, own_weight = (tally, weight) if which is None else (Tally.blank(len(which)), weight[which])
+    counter, batch = np.zeros(1, np.int64), batch_size(len(own_weight), workers)
     counts = np.zeros((workers, len(scene.world.value)), np.int64)
     flaming = None if by_flame is None else np.zeros((workers, 7, len(scene.world.value)), np.int64)
 
@@ -1027,9 +1030,10 @@ def _burn(scene: _Scene, which: I8, weight: I8, tally: Tally, by_flame: I8 | Non
     parallel.run_threads(work, workers)
     if by_flame is not None and flaming is not None:
         by_flame += _cropped(flaming.sum(axis=0), scene.window[2:])
-    for name in ("burned", "loss", "met"):
-        getattr(tally, name)[which] = getattr(here, name)
-    tally.settled[which] += here.settled
+    if which is not None:
+        for name in ("burned", "loss", "met"):
+            getattr(tally, name)[which] = getattr(here, name)
+        tally.settled[which] += here.settled
     return _cropped(counts.sum(axis=0), scene.window[2:])
 
 

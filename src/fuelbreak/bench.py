@@ -337,8 +337,22 @@ def configure(config: TrainConfig, seconds: float, say: Say) -> Choice:
     return Choice(best.model_copy(update={"reasons": reasons}), speed, trials)
 
 
-def sweep(choice: Choice, seconds: float, say: Say) -> list[Trial]:
-    """Every combination of what `configure` tries, at the fires it chose; `seconds` each. The choice is the first."""
+FINALISTS, FINAL_TURNS = 4, 3
+
+
+class Sweep(NamedTuple):
+    """Every combination, measured: how many there are, and the choice beside those that did best."""
+
+    combinations: int
+    finals: list[Trial]  # the choice first
+
+
+def sweep(choice: Choice, seconds: float, say: Say) -> Sweep:
+    """Every combination of what `configure` tries, at the fires it chose; `seconds` each.
+
+    The best of them and the choice are measured again, in turn, and told by their medians: of many figures the largest
+    is large by chance, and a machine that others use is not as fast at all times.
+    """
     config, cores = choice.config, parallel.checked_workers(None)
     landscape = config.open()
     season = config.season(landscape)
@@ -347,12 +361,21 @@ def sweep(choice: Choice, seconds: float, say: Say) -> list[Trial]:
         for envs in candidates(torch, cores)["num_parallel_envs, batch_size"]:
             for method in candidates(envs, cores)["parallel_method, max_workers"]:
                 whole[told(method)] = method
-    trials = []
-    for i, (name, one) in enumerate(whole.items()):
-        say("sweep", i / len(whole), name)
-        trials.append(Trial(one, training_speed(one, landscape, season, seconds)))
+    turns, done = len(whole) + FINALISTS * FINAL_TURNS, 0
+
+    def measured(one: TrainConfig) -> Speed:
+        nonlocal done
+        say("sweep", min(done / turns, 1.0), told(one))
+        done += 1
+        return training_speed(one, landscape, season, seconds)
+
+    first = {name: measured(one) for name, one in whole.items()}
+    others = sorted((name for name in whole if name != told(config)), key=lambda name: -first[name].steps_per_second)
+    finalists = [told(config), *others[: FINALISTS - 1]]
+    again = [[measured(whole[name]) for name in finalists] for _ in range(FINAL_TURNS)]
     say("sweep", 1.0, "")
-    return trials
+    medians = [sorted(speeds)[FINAL_TURNS // 2] for speeds in zip(*again, strict=True)]
+    return Sweep(len(whole), [Trial(whole[name], speed) for name, speed in zip(finalists, medians, strict=True)])
 
 
 def told(config: TrainConfig) -> str:

@@ -341,10 +341,11 @@ FINALISTS, FINAL_TURNS = 4, 3
 
 
 class Sweep(NamedTuple):
-    """Every combination, measured: how many there are, and the choice beside those that did best."""
+    """Every combination, measured: how many there are, the choice and the best."""
 
     combinations: int
-    finals: list[Trial]  # the choice first
+    chosen: Trial
+    best: Trial
 
 
 def sweep(choice: Choice, seconds: float, say: Say) -> Sweep:
@@ -375,7 +376,8 @@ def sweep(choice: Choice, seconds: float, say: Say) -> Sweep:
     again = [[measured(whole[name]) for name in finalists] for _ in range(FINAL_TURNS)]
     say("sweep", 1.0, "")
     medians = [sorted(speeds)[FINAL_TURNS // 2] for speeds in zip(*again, strict=True)]
-    return Sweep(len(whole), [Trial(whole[name], speed) for name, speed in zip(finalists, medians, strict=True)])
+    finals = [Trial(whole[name], speed) for name, speed in zip(finalists, medians, strict=True)]
+    return Sweep(len(whole), finals[0], max(finals, key=lambda trial: trial.speed.steps_per_second))
 
 
 def told(config: TrainConfig) -> str:

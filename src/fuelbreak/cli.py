@@ -1123,22 +1123,20 @@ def configure(
         swept = bench.sweep(choice, seconds / 10, say) if sweep else None
     with atomic_path(out) as temporary:
         temporary.write_text(choice.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    finals = [] if swept is None else swept.finals
-    rates = [trial.speed.steps_per_second for trial in finals]
+    chosen, best = (swept.chosen.speed.steps_per_second, swept.best.speed.steps_per_second) if swept else (0.0, 0.0)
     if as_json:
         facts: dict[str, Any] = {"file": str(out), "reasons": choice.config.reasons, **choice.speed._asdict()}
         if swept:
-            facts |= {"chosen_in_sweep": rates[0], "best_in_sweep": max(rates), "swept": swept.combinations}
+            facts |= {"chosen_in_sweep": chosen, "best_in_sweep": best, "swept": swept.combinations}
         print(json.dumps(facts))
         return
     for name, reason in (choice.config.reasons or {}).items():
         print(f"{name}: {reason}")
     print(f"{bench.told(choice.config)}: {choice.speed.steps_per_second:.1f} environment steps/s")
     if swept:
-        best = max(finals, key=lambda trial: trial.speed.steps_per_second)
         print(
-            f"sweep of {swept.combinations}: the choice {rates[0]:.1f} steps/s, the best {max(rates):.1f} "
-            f"({bench.told(best.config)}): the choice is at {rates[0] / max(rates):.0%} of the best"
+            f"sweep of {swept.combinations}: the choice {chosen:.1f} steps/s, the best {best:.1f} "
+            f"({bench.told(swept.best.config)}): the choice is at {chosen / best:.0%} of the best"
         )
     print(f"configuration: {out}; use it with: fuelbreak train --config {out}")
 

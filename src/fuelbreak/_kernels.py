@@ -1701,6 +1701,7 @@ def gain_sums(
     open_dirs: Bits,
     special: Maybe,
     units: I8,
+    tried: bool,
     altered: bool,
     all_treated: I8,
     fires: Burning,
@@ -1714,9 +1715,10 @@ def gain_sums(
 ) -> None:
     """Add up what each unit alone would avoid next, exactly: repair with it, and undo, for every fire of E x S.
 
-    units i8 (U, n) padded cells, -1 for none. avoided, bound f8 (E, U) are this thread's sums over fires, weighted by
-    whole numbers, exact in any order; bound is the value that burned through edges the unit would shut, no less than
-    what a firebreak avoids. settled i8 (1,) is added to. Threads share `counter`, a ticket is one fire.
+    units i8 (U, n) padded cells, -1 for none; where they are not `tried` only `bound` is added up. avoided, bound f8
+    (E, U) are this thread's sums over fires, weighted by whole numbers, exact in any order; bound is the value that
+    burned through edges the unit would shut, no less than what a firebreak avoids. settled i8 (1,) is added to. Threads
+    share `counter`, a ticket is one fire.
     """
     episodes, per_episode = fires.ignition.shape
     width = world.width
@@ -1743,7 +1745,7 @@ def gain_sums(
         )
         trial_codes, trial_dirs, trial_special = scratch.trial_codes, scratch.trial_dirs, scratch.trial_special
         for g in range(len(trial_codes)):
-            if pattern < 0 or g == pattern:
+            if tried and (pattern < 0 or g == pattern):
                 for cell in range(trial_codes.shape[1]):
                     trial_codes[g, cell] = own.codes[g, cell]
                     trial_dirs[g, cell] = own.open_dirs[g, cell]
@@ -1764,7 +1766,8 @@ def gain_sums(
                     through += scratch.bound[cell]
                 elif special is not None:
                     met |= burned_near(scratch.parent, cell, width)
-            if not met:
+            bound[e, u] += weight[e, s] * through
+            if not met or not tried:
                 continue
             for cell in units[u]:
                 if cell < 0 or cell == ignition:
@@ -1790,7 +1793,6 @@ def gain_sums(
                 scratch,
             )
             avoided[e, u] += weight[e, s] * less
-            bound[e, u] += weight[e, s] * through
             settled[0] += resolved
             if anew or special is not None:
                 wipe(scratch.touched, n_touched, scratch.arrival, scratch.parent)

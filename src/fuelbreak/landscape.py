@@ -35,46 +35,121 @@ LAYER_RANGES = {
 KINDS = ("firebreak", "shaded")  # cleared ground; shaded fuelbreak
 
 
-def budget_units(landscape: Landscape, budget: float | int | str) -> int:
-    """Say how many cells a budget pays for.
+class Amount(NamedTuple):
+    """A budget as it was asked for: a number, and of what: `share`, `units`, `ha` or `money`."""
 
-    Parameters
-    ----------
-    landscape : its treatable cells (burnable, in the area of interest) are the whole
-    budget : a float in (0, 1] is a fraction of the treatable cells (rounded half up, at least 1), an int is a number
-        of cells; text is read the same way, and may end in '%'
+    number: Decimal
+    of: str
+
+
+# How a budget may end, what it then counts in, and how many of that it is.
+BUDGET_ENDS = (
+    ("%", "share", Decimal("0.01")),
+    ("ha", "ha", Decimal(1)),
+    ("acres", "ha", Decimal("0.40468564224")),
+    ("money", "money", Decimal(1)),
+)
+
+
+def parse_budget(budget: float | int | str, advice: str) -> Amount:
+    """Read a budget: a float or '5%' is a share of the treatable cells, an int a number of units, or '30 ha', '$5000'.
 
     Raises
     ------
-    InputError : zero, negative, not a number, or more than there are treatable cells
+    InputError : zero, negative, or not a number; `advice` says what to give
     """
-    available = int(np.count_nonzero(landscape.treatable))
-    advice = f"give a fraction like 0.05, '5%', or a number of cells from 1 to {available}"
     text = str(budget).strip()
-    percent = text.endswith("%")
+    number, of, per = text, "", Decimal(1)
+    for end, what, each in BUDGET_ENDS:
+        if text.endswith(end):
+            number, of, per = text.removesuffix(end).strip(), what, each
+    if text.startswith("$") and not of:
+        number, of = text[1:].strip(), "money"
+    if of == "money":
+        number = number.removeprefix("$").replace(",", "")
     try:
         # Exact, because 0.29 of 50 cells is 14.5 to a person and 14.499999999999998 to a float.
-        amount = Decimal(text.removesuffix("%"))
+        amount = Decimal(number)
     except InvalidOperation:
         raise InputError(f"budget {text!r} is not a number; {advice}") from None
     if isinstance(budget, bool | np.bool_) or not amount.is_finite() or abs(amount) > 10**12:
         raise InputError(f"budget {text} is not a number; {advice}")
     if amount <= 0:
         raise InputError(f"budget {text} buys no fuel break; {advice}")
-    whole = not percent and (
-        isinstance(budget, int | np.integer) or (isinstance(budget, str) and amount == int(amount) and "." not in text)
-    )
-    if whole:
-        units = int(amount)
-    else:
-        fraction = amount / 100 if percent else amount
-        if fraction > 1:
-            hint = "" if percent else f" (for {text} cells give a whole number)"
+    if not of:
+        whole = isinstance(budget, int | np.integer) or (
+            isinstance(budget, str) and amount == int(amount) and "." not in text
+        )
+        of = "units" if whole else "share"
+    return Amount(amount * per, of)
+
+
+def budget_units(landscape: Landscape, budget: float | int | str) -> int:
+    """Say how many cells a budget pays for, where each cell is a unit of its own.
+
+    Parameters
+    ----------
+    landscape : its treatable cells (burnable, in the area of interest) are the whole
+    budget : a float in (0, 1] is a fraction of the treatable cells (rounded half up, at least 1), an int is a number
+        of cells; text is read the same way, and may end in '%', 'ha' or 'acres'
+
+    Raises
+    ------
+    InputError : zero, negative, not a number, or more than there are treatable cells
+    """
+    _, amount = prices(landscape, Units.of_cells(landscape), budget)
+    return int(amount)
+
+
+def prices(landscape: Landscape, units: Units, budget: float | int | str) -> tuple[npt.NDArray[np.float64], float]:
+    """What each unit takes of a budget (U,), and how much there is: both in cells, units, hectares or money.
+
+    Of one cell each and without a budget in money, units take 1 each, and the amount is a whole number.
+
+    Parameters
+    ----------
+    budget : a share of the treatable cells (0.05 or '5%'), a number of units (12), hectares ('30 ha', '75 acres') or
+        money ('$50000', '50000 money'; units then need a cost)
+
+    Raises
+    ------
+    InputError : zero, negative, not a number, more than there is to treat, or money where units have no cost
+    """
+    available = int(np.count_nonzero(landscape.treatable))
+    there, thing = len(units), "cells" if units.single else "units"
+    advice = f"give a fraction like 0.05, '5%', or a number of {thing} from 1 to {there}"
+    text = str(budget).strip()
+    amount = parse_budget(budget, advice)
+    cells = (units.cells >= 0).sum(axis=1).astype(np.float64)
+    if amount.of == "money":
+        if units.cost is None:
+            raise InputError(f"budget {text}: no unit has a cost; give costs, or a budget in units or hectares")
+        if amount.number > Decimal(float(units.cost.sum())):
+            raise InputError(f"budget {text} is more than all {there} units cost, {units.cost.sum():,.0f}; give less")
+        return units.cost, float(amount.number)
+    if amount.of == "ha":
+        whole = int(amount.number / Decimal(landscape.hectares_per_cell) + Decimal("1e-9"))
+        if whole < cells.min():
+            raise InputError(
+                f"budget {text} buys no fuel break: the smallest unit has "
+                f"{cells.min() * landscape.hectares_per_cell:g} ha; give more"
+            )
+        number, price = whole, cells
+    elif amount.of == "share":
+        if amount.number > 1:
+            hint = "" if text.endswith("%") else f" (for {text} {thing} give a whole number)"
             raise InputError(f"budget {text} is more than all {available} treatable cells{hint}; {advice}")
-        units = max(1, int((fraction * available).to_integral_value(rounding=ROUND_HALF_UP)))
-    if units > available:
-        raise InputError(f"budget {text} is {units} cells, but only {available} can be treated; {advice}")
-    return units
+        number = max(1, int((amount.number * available).to_integral_value(rounding=ROUND_HALF_UP)))
+        price = cells
+        if number < cells.min():
+            raise InputError(f"budget {text} is {number} cells, but the smallest unit has {cells.min():.0f}; give more")
+        if number > cells.sum() and not units.single:
+            number = int(cells.sum())  # units rarely cover all that is treatable
+    else:
+        number, price = int(amount.number), np.ones(there)
+    if number > price.sum():
+        raise InputError(f"budget {text} is {number} {thing}, but only {int(price.sum())} can be treated; {advice}")
+    return price, float(number)
 
 
 def crop(landscape: Landscape, window: Window, buffer_cells: int = 0) -> Landscape:
@@ -866,6 +941,124 @@ def _frozen(array: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, eq=False)
+class Units:
+    """What can be treated, unit by unit: single cells, segments or stands, each treated as a whole or not at all.
+
+    Parameters
+    ----------
+    cells : (U, n) int64, flat row-major cells of each unit, -1 for none; a cell belongs to one unit
+    shape : rows and columns of the landscape
+    cost : (U,) float64, money each takes, or None where nobody said
+    must : (U,) bool, what is treated first in any case; empty for no unit
+    excluded : (U,) bool, what may not be treated; empty for no unit
+    number : (U,) int64, the user's own numbers; empty counts from 1
+
+    Raises
+    ------
+    InputError : units without a cell, cells off the grid or in two units, costs below 0, a unit both must and excluded
+    """
+
+    cells: npt.NDArray[np.int64]
+    shape: tuple[int, int]
+    cost: npt.NDArray[np.float64] | None = None
+    must: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    excluded: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    number: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        cells = np.array(self.cells, np.int64, ndmin=2)
+        height, width = self.shape
+        if not len(cells) or not (cells >= 0).any(axis=1).all():
+            raise InputError("units: some have no cell that can be treated; leave them out")
+        flat = cells[cells >= 0]
+        if flat.max() >= height * width or len(np.unique(flat)) < len(flat):
+            raise InputError(f"units: cells are off the grid of {height} x {width} or belong to two units; mend them")
+        settled: dict[str, Any] = {"cells": cells}
+        for name, dtype in (("cost", np.float64), ("must", np.bool_), ("excluded", np.bool_), ("number", np.int64)):
+            given = getattr(self, name)
+            if given is not None and np.size(given) == 0:
+                given = np.arange(1, len(cells) + 1) if name == "number" else np.zeros(len(cells), bool)
+            if given is not None:
+                settled[name] = np.array(given, dtype)
+                if settled[name].shape != (len(cells),):
+                    raise InputError(
+                        f"units: {name} has shape {settled[name].shape}; give one for each of {len(cells)}"
+                    )
+        if "cost" in settled and not ((settled["cost"] >= 0) & (settled["cost"] < 1e15)).all():
+            raise InputError("units: costs must be numbers from 0; give every unit one")
+        both = settled["must"] & settled["excluded"]
+        if both.any():
+            raise InputError(f"units: {both.sum()} are to be treated and excluded both; decide for one")
+        for name, array in settled.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def single(self) -> bool:
+        """Whether each unit is one cell."""
+        return bool(self.cells.shape[1] == 1)
+
+    @cached_property
+    def unit_of(self) -> npt.NDArray[np.int64]:
+        """The unit that each cell belongs to (H W,), -1 for none."""
+        owner = np.full(self.shape[0] * self.shape[1], -1, np.int64)
+        for column in self.cells.T:
+            owner[column[column >= 0]] = np.flatnonzero(column >= 0)
+        return owner
+
+    @classmethod
+    def of_cells(
+        cls,
+        landscape: Landscape,
+        *,
+        cost: npt.ArrayLike | None = None,
+        must: npt.ArrayLike | None = None,
+        excluded: npt.ArrayLike | None = None,
+    ) -> Units:
+        """Every treatable cell as a unit of its own.
+
+        Parameters
+        ----------
+        cost : (H, W) money a cell takes, or one number for all
+        must, excluded : (H, W) bool; cells that cannot be treated anyway are passed over
+        """
+        cells = np.flatnonzero(landscape.treatable)
+
+        layers = {"cost": cost, "must": must, "excluded": excluded}
+        told: dict[str, Any] = {}
+        for name, given in layers.items():
+            if given is not None:
+                array = np.asarray(given)
+                if array.shape not in ((), landscape.shape):
+                    raise InputError(
+                        f"units: {name} of shape {array.shape}, landscape of {landscape.shape}; give one number a cell"
+                    )
+                told[name] = np.broadcast_to(array, landscape.shape).ravel()[cells]
+        return cls(cells[:, None], landscape.shape, **told)
+
+    @classmethod
+    def of_groups(cls, landscape: Landscape, cells: npt.ArrayLike, **told: Any) -> Units:
+        """Units of several cells each (U, n), -1 for none: what of them can be treated; `told` are the other fields.
+
+        Raises
+        ------
+        InputError : no unit has a treatable cell; `Units`
+        """
+        groups = np.array(cells, np.int64, ndmin=2)
+        inside = (groups >= 0) & landscape.treatable.ravel()[np.maximum(groups, 0)]
+        kept = inside.any(axis=1)
+        if not kept.any():
+            raise InputError(f"units: none of {len(groups)} has a cell that can be treated on {landscape.label}")
+        groups = np.where(inside, groups, -1)[kept]
+        groups = -np.sort(-groups, axis=1, kind="stable")[:, : int((groups >= 0).sum(axis=1).max())]
+        told = {name: None if each is None else np.asarray(each)[kept] for name, each in told.items()}
+        return cls(groups, landscape.shape, **told)
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Fuel breaks in the order of building: any first part of a plan is itself a plan.
 
@@ -878,10 +1071,12 @@ class Plan:
     method : the planner that made it
     simulations, cells_solved, seconds : what making it cost: fires brought up to date, burned cells solved, CPU seconds
     chosen_on : digests of the sets of fires it was chosen on; these fires must not judge it
+    sizes : (units,) int64, how many cells each treatment unit has, in order of building; None: each cell is a unit
+    cost : (units,) float64, money each unit takes; None where nobody said
 
     Raises
     ------
-    InputError : cells off the grid or listed twice; another kind
+    InputError : cells off the grid or listed twice; another kind; sizes that do not add up
     """
 
     cells: npt.NDArray[np.int64]
@@ -892,6 +1087,8 @@ class Plan:
     cells_solved: int = 0
     seconds: float = 0.0
     chosen_on: tuple[str, ...] = field(default=())
+    sizes: npt.NDArray[np.int64] | None = None
+    cost: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -909,9 +1106,32 @@ class Plan:
         object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "shape", (height, width))
         object.__setattr__(self, "chosen_on", tuple(self.chosen_on))
+        if self.sizes is not None:
+            sizes = _whole_numbers(self.sizes, 1)
+            if (sizes < 1).any() or sizes.sum() != len(cells):
+                raise InputError(
+                    f"plan: its units have {sizes.sum()} cells in all, not {len(cells)}; give one size each"
+                )
+            object.__setattr__(self, "sizes", sizes)
+        if self.cost is not None:
+            cost = np.array(self.cost, np.float64)
+            if cost.shape != (self.units,) or not (cost >= 0).all():
+                raise InputError(f"plan: costs of shape {cost.shape}; give one from 0 for each of {self.units} units")
+            object.__setattr__(self, "cost", cost)
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    @property
+    def units(self) -> int:
+        """How many treatment units it has."""
+        return len(self.cells) if self.sizes is None else len(self.sizes)
+
+    @property
+    def unit_rank(self) -> npt.NDArray[np.int64]:
+        """When each cell's unit is built (n,): 1 is first; cells of one unit share a rank."""
+        sizes = np.ones(len(self.cells), np.int64) if self.sizes is None else self.sizes
+        return np.repeat(np.arange(1, len(sizes) + 1), sizes)
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -926,10 +1146,14 @@ class Plan:
         return np.stack(np.divmod(self.cells, self.shape[1]), axis=1)
 
     def prefix(self, n: int) -> Plan:
-        """Return the plan of the first `n` cells; what it cost to make stays that of the whole."""
-        if not 0 <= n <= len(self.cells):
-            raise InputError(f"plan has {len(self.cells)} cells, so its first {n} cannot be taken; give 0 to that many")
-        return replace(self, cells=self.cells[:n])
+        """Return the plan of the first `n` units; what it cost to make stays that of the whole."""
+        if not 0 <= n <= self.units:
+            thing = "cells" if self.sizes is None else "units"
+            raise InputError(f"plan has {self.units} {thing}, so its first {n} cannot be taken; give 0 to that many")
+        sizes = None if self.sizes is None else self.sizes[:n]
+        cells = n if sizes is None else int(sizes.sum())
+        cost = None if self.cost is None else self.cost[:n]
+        return replace(self, cells=self.cells[:cells], sizes=sizes, cost=cost)
 
     @classmethod
     def from_cells(cls, landscape: Landscape, cells: Iterable[tuple[int, int]], **meta: Any) -> Plan:
@@ -954,11 +1178,34 @@ class Plan:
         InputError : cells off the grid, nonburnable, outside the area of interest or listed twice
         """
         plan = cls(cells=np.asarray(cells), shape=landscape.shape, **meta)
-        width = landscape.shape[1]
-        _refuse_cells(plan.cells, ~landscape.burnable.ravel()[plan.cells], width, "nonburnable already")
-        outside = ~landscape.area_of_interest.ravel()[plan.cells]
-        _refuse_cells(plan.cells, outside, width, "outside the area of interest")
+        plan.check_on(landscape)
         return plan
+
+    @classmethod
+    def of_units(cls, landscape: Landscape, units: Units, chosen: Sequence[int], **meta: Any) -> Plan:
+        """Make a plan of treatment units, by their places in `units`, in order of building."""
+        groups = units.cells[list(chosen)]
+        if not units.single:
+            meta["sizes"] = (groups >= 0).sum(axis=1)
+        if units.cost is not None:
+            meta["cost"] = units.cost[list(chosen)]
+        return cls.from_flat(landscape, groups[groups >= 0], **meta)
+
+    def check_grid(self, landscape: Landscape) -> None:
+        """Refuse a landscape of another number of rows or columns."""
+        if self.shape != landscape.shape:
+            raise InputError(
+                f"plan: it is for a grid of {self.shape[0]} x {self.shape[1]} cells, the landscape has "
+                f"{landscape.shape[0]} x {landscape.shape[1]}; make the plan on this landscape"
+            )
+
+    def check_on(self, landscape: Landscape) -> None:
+        """Refuse a landscape of another grid, or on which the plan has cells that cannot be treated."""
+        self.check_grid(landscape)
+        width = landscape.shape[1]
+        _refuse_cells(self.cells, ~landscape.burnable.ravel()[self.cells], width, "nonburnable already")
+        outside = ~landscape.area_of_interest.ravel()[self.cells]
+        _refuse_cells(self.cells, outside, width, "outside the area of interest")
 
 
 def _whole_numbers(values: Any, columns: int) -> npt.NDArray[np.int64]:

@@ -585,11 +585,7 @@ def _treat_world(world: World, treated: I8, kind: str) -> tuple[Masks, Any]:
 def _check_plan(landscape: Landscape, plan: Plan | None, fields: Fields) -> None:
     if plan is None:
         return
-    if plan.shape != landscape.shape:
-        raise InputError(
-            f"plan: it is for a grid of {plan.shape[0]} x {plan.shape[1]} cells, the landscape has "
-            f"{landscape.shape[0]} x {landscape.shape[1]}; make the plan on this landscape"
-        )
+    plan.check_grid(landscape)
     if plan.kind == "shaded" and fields.shaded is None:
         raise InputError(
             "plan: shaded fuelbreaks need the landscape as it is once treated; give it as `shaded` (landscape.shaded)"
@@ -1181,6 +1177,40 @@ class Gains(NamedTuple):
     bound: F8
 
 
+class Trees(NamedTuple):
+    """How fires came to the cells they burned, n of them, fire by fire, by rising cell number.
+
+    fire : (n,) int64 number of the fire in its episode
+    cell, parent : (n,) int64 flat cells; the parent is where fire came from, -1 where it started
+    direction : (n,) int64 of the edge it took, -1 where it started
+    arrival_min : (n,) float32
+    """
+
+    fire: I8
+    cell: I8
+    parent: I8
+    direction: I8
+    arrival_min: F4
+
+
+def crossing_cells(trees: Trees, shape: tuple[int, int]) -> I8:
+    """The cells that the edge to each burned cell crosses (n, 8), flat, -1 for none, and wherever a fire started.
+
+    Its start, its end, up to four that it crosses, and the two beside a corner that it passes: it is shut as a
+    firebreak stands on any of the first six, or on both of the last.
+    """
+    went = trees.direction >= 0
+    k = np.where(went, trees.direction, 0)
+    row, col = np.divmod(np.where(went, trees.parent, 0), shape[1])
+    steps = np.stack([np.zeros((len(k), 2), np.int64), _kernels.STEPS[k]], axis=1)
+    steps = np.concatenate([steps, _kernels.CROSSED[k], _kernels.FLANKS[k]], axis=1)
+    there = (steps != 0).any(axis=2)
+    there[:, 0] = True
+    rows, cols = row[:, None] + steps[..., 0], col[:, None] + steps[..., 1]
+    there &= (rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1]) & went[:, None]
+    return np.asarray(np.where(there, rows * shape[1] + cols, -1))
+
+
 class Ensemble:
     """E episodes that each grow a plan of their own on the same landscape, judged by S fires each.
 
@@ -1281,6 +1311,7 @@ class Ensemble:
         self._weight_sum = np.full(episodes, np.nan)  # until an episode is reset for the first time
         most = np.sort(self._bank_loss)[::-1] if self._room == 0 else np.full(len(fires), self.world.value.sum())
         steps = _weight_steps(float(most[: self.fires_per_episode].sum()), landscape)
+        self._weight_steps = steps
         self._exact_weight = _exact_weights(fires.weight, steps).astype(np.float64)
         self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
         self._with_planes = np.zeros(episodes, np.uint8)  # whose sums are kept up to date
@@ -1447,10 +1478,23 @@ class Ensemble:
         ----------
         units : flat cells (U,), or (U, n) with -1 for none; every treatable cell if None
         """
+        return self._gains(units, kind, tried=True)
+
+    def bounds(self, units: npt.ArrayLike | None = None, *, together: bool = False) -> F8:
+        """What each unit avoids at most as a firebreak (E, U): `Gains.bound`, read off the fires' trees, none tried.
+
+        With `together` the bounds of several units may be added up to bound what they avoid together: an edge past a
+        corner, which is shut only when both cells beside it are, then counts for either.
+        """
+        return self._gains(units, "firebreak", tried=False, together=together).bound
+
+    def _gains(self, units: npt.ArrayLike | None, kind: str, *, tried: bool, together: bool = False) -> Gains:
         self._refuse_unstarted()
         altered = self._altered(kind)
         units = np.flatnonzero(self.landscape.treatable) if units is None else units
         padded = self._padded(units, "gains", None)
+        if together:
+            padded = np.pad(padded, ((0, 0), (0, 1)), constant_values=-1)  # as for units of several cells
         avoided = np.zeros((self._workers, self.episodes, len(padded)))
         bound, settled = np.zeros_like(avoided), np.zeros((self._workers, 1), np.int64)
         counter = np.zeros(1, np.int64)
@@ -1462,6 +1506,7 @@ class Ensemble:
                 self._open_dirs,
                 self._special,
                 padded,
+                tried,
                 altered,
                 self._treated,
                 self._burning,
@@ -1478,6 +1523,39 @@ class Ensemble:
         self._solved += int(settled.sum())
         total = self._whole_weight.sum(axis=1)[:, None]
         return Gains(avoided.sum(axis=0) / total, bound.sum(axis=0) / total)
+
+    def weigh(self, episode: int, weight: npt.ArrayLike) -> None:
+        """Make gains, bounds and planes of an episode means by other weights of its fires (S,), until its next reset.
+
+        So they show what counts for an objective other than the mean. `losses` keeps to the fires' own weights.
+        """
+        given = np.asarray(weight, np.float64)
+        if given.shape != (self.fires_per_episode,) or not (given >= 0).all() or not 0 < given.max() < np.inf:
+            raise InputError(f"weigh: give {self.fires_per_episode} weights from 0, not all of them 0")
+        self._whole_weight[episode] = _exact_weights(given, self._weight_steps)
+        self._with_planes[episode] = 0
+
+    def fire_losses(self) -> F8:
+        """Loss of each fire of each episode under its plan (E, S)."""
+        return self._loss.copy()
+
+    def trees(self, episode: int = 0) -> Trees:
+        """The burned cells of an episode's fires, and from which cell fire came to each."""
+        states, cols = self._states, self.landscape.shape[1]
+        length = states.length[episode].astype(np.int64)
+        first = np.cumsum(length) - length
+        fire = np.repeat(np.arange(len(length)), length)
+        at = np.arange(len(fire)) + np.repeat(states.start[episode] - first, length)
+        padded, code = states.cell[at].astype(np.int64), states.parent[at].astype(np.int64)
+        lit = code == _kernels.IGNITION
+        width = cols + 2 * _kernels.PAD
+
+        def flat(cell: I8) -> I8:
+            return (cell // width - _kernels.PAD) * cols + cell % width - _kernels.PAD
+
+        came_from = padded - self.world.offset[np.where(lit, 0, code)]
+        parent = np.where(lit, -1, flat(came_from))
+        return Trees(fire, flat(padded), parent, np.where(lit, -1, code), states.arrival[at])
 
     def losses(self) -> F8:
         """Expected loss of each episode (E,): the weighted mean over its fires; nan before its first reset."""

@@ -53,6 +53,7 @@ REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours un
 SEASON_WEATHERS = 16  # about one design weather
 DEMO_LARGEST_BUFFER = 461  # what the terrain of 1033 x 973 cells leaves around 50 x 50
 VECTOR_FILES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
+Days = Literal["all", "kept", "heldout"]
 P = TypeVar("P", bound="Problem")
 
 
@@ -206,21 +207,40 @@ class Problem(BaseModel):
             wind_limit=self.wind_limit,
         )
 
-    def season(self, landscape: Landscape) -> Season:
-        """The season on a landscape: its weathers, and where fires start."""
-        made = self._weathers(landscape)
+    def season(self, landscape: Landscape, days: Days = "all") -> Season:
+        """The season on a landscape: its weathers, and where fires start.
+
+        Parameters
+        ----------
+        days : of a station's record, those that plans are made and judged in (`kept`: without every fifth, if it has
+            as many), every fifth alone (`heldout`), or all
+        """
+        made = self._weathers(landscape, days)
         if self.ignitions is None:
             return made
         density, note = ignition_density(landscape, self.ignitions)
         return replace(made, density=density, notes=made.notes + ((note,) if note else ()))
 
-    def _weathers(self, landscape: Landscape) -> Season:
+    def unseen_season(self, landscape: Landscape) -> Season | None:
+        """The season in weather that no plan was made in; None where all that is known was used.
+
+        Of a record the days that `kept` leaves out; about a design weather, others of the same spread of winds.
+        """
+        if self.wind_rasters is not None or self.num_weathers == 1:
+            return None
+        if self.weather_stream is not None and streams.split_days(streams.read_stream(self.weather_stream)) is None:
+            return None
+        return self.season(landscape, "heldout")
+
+    def _weathers(self, landscape: Landscape, days: Days = "all") -> Season:
         design = self.design()
         grid: dict[str, Any] = {"crs": landscape.crs, "transform": landscape.transform, "shape": landscape.shape}
         placed = landscape.crs is not None and landscape.transform is not None
         if self.weather_stream is not None:
+            stream = streams.read_stream(self.weather_stream)
+            split = None if days == "all" else streams.split_days(stream)
             return stream_season(
-                streams.read_stream(self.weather_stream),
+                stream if split is None else split[days == "heldout"],
                 design,
                 pick=self.weather_pick,
                 weathers=self.num_weathers,
@@ -243,10 +263,12 @@ class Problem(BaseModel):
                 speed, from_deg = read_aligned_wind(speed_file, direction_file, **grid)
                 winds.append(WindGrid(speed * in_kmh, from_deg))
             return Season(tuple(replace(design, wind=wind) for wind in winds))
+        weathers = SEASON_WEATHERS if self.num_weathers is None else self.num_weathers
         return Season(
             fire_season(
                 design,
-                weathers=SEASON_WEATHERS if self.num_weathers is None else self.num_weathers,
+                # One more point, and a quadrature has none in common with the first, but for the middle of an odd one.
+                weathers=weathers + (days == "heldout"),
                 direction_sd_deg=self.wind_direction_sd_deg,
                 speed_cv=self.wind_speed_cv,
             )

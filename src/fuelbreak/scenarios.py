@@ -690,6 +690,34 @@ class Fires:
             self.number[index],
         )
 
+    def weighed(self, weight: npt.NDArray[np.float64]) -> Fires:
+        """The same fires with other weights (S,)."""
+        return Fires(
+            self.ignitions,
+            self.weather,
+            self.duration_min,
+            self.weather_index,
+            weight,
+            self.origin,
+            self.period_min,
+            self.number,
+        )
+
+    def in_weathers(self, bank: Sequence[Weather]) -> Fires:
+        """The same fires in another bank of as many weathers, each in the place of one of theirs."""
+        if len(bank) != len(self.weather):
+            raise InputError(f"fires: a bank of {len(bank)} weathers cannot take the place of {len(self.weather)}")
+        return Fires(
+            self.ignitions,
+            tuple(bank),
+            self.duration_min,
+            self.weather_index,
+            self.weight,
+            self.origin,
+            self.period_min,
+            self.number,
+        )
+
     def part(self, first: int, last: int) -> Fires:
         """The fires from `first` up to `last`: the same arrays in part, which need no check again."""
         part = object.__new__(Fires)
@@ -753,6 +781,54 @@ class Fires:
             origin=f"{purpose}:{seed}",
             period_min=period_min,
         )
+
+
+def pooled(sets: Sequence[Fires]) -> tuple[Fires, npt.NDArray[np.int64]]:
+    """One set of several sets of fires of the same origin and kind of weather, and which set each came from (S,)."""
+    first, at = sets[0], np.cumsum([0, *(len(each.weather) for each in sets)])
+    together = Fires(
+        np.concatenate([each.ignitions for each in sets]),
+        tuple(weather for each in sets for weather in each.weather),
+        np.concatenate([each.duration_min for each in sets]),
+        np.concatenate([each.weather_index + shift for each, shift in zip(sets, at, strict=False)]),
+        np.concatenate([each.weight for each in sets]),
+        first.origin,
+        first.period_min,
+        np.concatenate([each.number for each in sets]),
+    )
+    return together, np.repeat(np.arange(len(sets)), [len(each) for each in sets])
+
+
+def stressed(fires: Fires) -> dict[str, Fires]:
+    """The same fires from the same places in weather that no plan was made for, as when the wind turns.
+
+    Wind from 45 degrees to the left and right of where it came from, wind a quarter faster (200 km/h at the most), and
+    dead fuel two points drier (1 % at the least), each alone.
+    """
+
+    def turned(weather: Weather, by_deg: float) -> Weather:
+        wind = weather.wind
+        if wind is not None:
+            wind = WindGrid(wind.speed_kmh, (wind.from_deg + np.float32(by_deg)) % 360)
+        return replace(weather, wind_from_deg=(weather.wind_from_deg + by_deg) % 360, wind=wind)
+
+    def faster(weather: Weather) -> Weather:
+        wind = weather.wind
+        if wind is not None:
+            wind = WindGrid(np.minimum(wind.speed_kmh * np.float32(1.25), 200), wind.from_deg)
+        return replace(weather, wind_speed_kmh=min(1.25 * weather.wind_speed_kmh, 200.0), wind=wind)
+
+    def drier(weather: Weather) -> Weather:
+        dead = {name: max(getattr(weather, name) - 2.0, 1.0) for name in MOISTURES if name.startswith("dead")}
+        rows = tuple((code, *(max(each - 2.0, 1.0) for each in row[:3]), *row[3:]) for code, *row in weather.by_fuel)
+        return replace(weather, **dead, by_fuel=rows)
+
+    return {
+        "wind -45 deg": fires.in_weathers([turned(weather, -45.0) for weather in fires.weather]),
+        "wind +45 deg": fires.in_weathers([turned(weather, 45.0) for weather in fires.weather]),
+        "wind +25 %": fires.in_weathers([faster(weather) for weather in fires.weather]),
+        "dead moisture -2": fires.in_weathers([drier(weather) for weather in fires.weather]),
+    }
 
 
 def _ignitable(

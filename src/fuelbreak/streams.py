@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +71,28 @@ class WeatherStream:
     latitude_deg: float | None = None
     elevation_m: float | None = None
     notes: tuple[str, ...] = ()
+
+
+HELD_OUT_EVERY = 5  # of a record's days the fifth, tenth ... are kept to judge in
+
+
+def split_days(stream: WeatherStream) -> tuple[WeatherStream, WeatherStream] | None:
+    """A record without every fifth of its days, and those days alone; None if it has fewer than five."""
+    days = stream.time.astype("datetime64[D]")
+    place = np.searchsorted(np.unique(days), days)
+    if place.max(initial=0) + 1 < HELD_OUT_EVERY:
+        return None
+    held = place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+
+    def part(rows: npt.NDArray[np.bool_]) -> WeatherStream:
+        columns = {
+            name: getattr(stream, name)[rows]
+            for name in ("time", "temperature_c", "humidity_pct", "rain_mm", "wind_speed_kmh", "wind_from_deg")
+        }
+        moistures = {name: values[rows] for name, values in stream.moistures.items()}
+        return replace(stream, **columns, cloud_pct=stream.cloud_pct[rows], moistures=moistures)
+
+    return part(~held), part(held)
 
 
 class FuelMoisture(NamedTuple):

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,12 @@ _UNIT_SCALES = {
 NODATA = -9999
 # Multi-band landscapes use -9999, LANDFIRE's single layers 32767, older products -32768; not all of them declare it.
 _NODATA_VALUES = (-9999, 32767, -32768)
+# What rasters of whole numbers hold, and what their cells should say; 32767 is a number there as any other.
+_CODES = {
+    "fuel breaks": "give 1 for a fuel break (or its order of building) and 0 elsewhere",
+    "treatment units": "give each cell the number of its unit, and 0 elsewhere",
+}
+VECTOR_FILES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
 
 
 class RasterHeader(NamedTuple):
@@ -204,22 +210,13 @@ def read_break_raster(path: str | os.PathLike[str]) -> tuple[npt.NDArray[np.int3
     -------
     (H, W) int32, values as in the file (1 everywhere, or the order of building), and the header
     """
-    source = _Source(Path(path), 1)
-    if not source.path.is_file():
-        raise InputError(f"{source.path}: no such file; give a raster of fuel breaks")
-    with _opened(source.path) as dataset:
-        if dataset.count != 1:
-            raise InputError(f"{source.path}: has {dataset.count} bands; give a raster of fuel breaks with one band")
-        header = _header(dataset, source.path, None)
-        stored, gaps = _read_band(dataset, source, "breaks", header)
-    values = np.where(gaps, 0, stored)
-    bad = (values != np.trunc(values)) | (np.abs(values.astype(float)) >= 2**31)
-    if bad.any():
-        raise InputError(
-            f"{source.path}: {values[bad][0]:g} at {_first_cell(bad, header)} is not a whole number; "
-            "give 1 for a fuel break (or its order of building) and 0 elsewhere"
-        )
-    return values.astype(np.int32), header
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give a raster of fuel breaks")
+    with _opened(place) as dataset:
+        _refuse_bands(dataset, place, "fuel breaks")
+        header = _header(dataset, place, None)
+        return _read_whole_numbers(dataset, place, "fuel breaks", header), header
 
 
 def read_tags(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -490,8 +487,9 @@ def _cells_of(transform: Transform, points: npt.NDArray[Any]) -> npt.NDArray[np.
     a, b, c, d, e, f = transform
     x, y = shapely.get_x(points) - c, shapely.get_y(points) - f
     area = a * e - b * d
-    row_col = np.stack([(a * y - d * x) / area, (e * x - b * y) / area], axis=-1)
-    return np.asarray(np.floor(np.clip(row_col, -1, 2**31)), np.int64)
+    with np.errstate(invalid="ignore"):  # infinite where the landscape's coordinate system does not reach
+        row_col = np.stack([(a * y - d * x) / area, (e * x - b * y) / area], axis=-1)
+    return np.asarray(np.floor(np.clip(np.nan_to_num(row_col, nan=-1.0), -1, 2**31)), np.int64)
 
 
 def _write_layer(
@@ -566,13 +564,7 @@ def read_places(
     place = Path(path)
     wkt, grid = _checked_georeference(place, crs, transform)
     _, geometry, columns = _read_vectors(place, wkt)
-    keep = np.flatnonzero([each is not None and not each.is_empty for each in geometry])
-    parts, owner = shapely.get_parts(geometry[keep], return_index=True)
-    owner = keep[owner]
-    kind = shapely.get_type_id(parts)
-    other = ~np.isin(kind, (0, 3))
-    if other.any():
-        raise InputError(f"{place}: holds a {parts[other][0].geom_type}; give points or polygons")
+    parts, owner, kind = _parts(place, geometry, (0, 3), "points or polygons")
     cells = _cells_of(grid, parts[kind == 0])
     inside = ((cells >= 0) & (cells < shape)).all(axis=1)
     covered = None
@@ -590,8 +582,29 @@ def read_places(
     return Places(cells[inside], kept, int((~inside).sum()), covered)
 
 
-def _read_vectors(place: Path, wkt: str) -> tuple[dict[str, str], npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
-    """Tags, geometries in the coordinate system `wkt`, and columns of the first layer of a vector file."""
+def _parts(
+    place: Path, geometry: npt.NDArray[Any], kinds: Sequence[int], wanted: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The single parts of geometries, which geometry each is of, and its kind (0 point, 1 line, 3 polygon)."""
+    import shapely
+
+    keep = np.flatnonzero([each is not None and not each.is_empty for each in geometry])
+    parts, owner = shapely.get_parts(shapely.force_2d(geometry[keep]), return_index=True)
+    parts, piece = shapely.get_parts(parts, return_index=True)  # a collection may hold what has parts again
+    kind = shapely.get_type_id(parts)
+    other = ~np.isin(kind, kinds)
+    if other.any():
+        raise InputError(f"{place}: holds a {parts[other][0].geom_type}; give {wanted}")
+    return parts, keep[owner[piece]], kind
+
+
+def _read_vectors(
+    place: Path, wkt: str, *, layer: str | None = None, reproject: bool = True
+) -> tuple[dict[str, str], npt.NDArray[Any], dict[str, npt.NDArray[Any]]]:
+    """Tags, geometries in the coordinate system `wkt`, and columns of a vector file's layer of that name or its first.
+
+    Another coordinate system is refused unless `reproject`.
+    """
     import pyogrio.raw
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError
@@ -601,7 +614,8 @@ def _read_vectors(place: Path, wkt: str) -> tuple[dict[str, str], npt.NDArray[An
     told = read_vector_tags(place)
     try:
         layers = pyogrio.list_layers(place)[:, 0].tolist()
-        meta, _, geometry, values = pyogrio.raw.read(place, layer=layers[0] if layers else None)
+        first = layers[0] if layers else None
+        meta, _, geometry, values = pyogrio.raw.read(place, layer=layer if layer in layers else first)
         geometry = shapely.from_wkb(geometry)
     except (DataSourceError, DataLayerError, shapely.errors.ShapelyError) as error:
         raise InputError(f"{place}: is no readable vector file ({error}); give a GeoPackage or GeoJSON") from None
@@ -609,6 +623,8 @@ def _read_vectors(place: Path, wkt: str) -> tuple[dict[str, str], npt.NDArray[An
         raise InputError(f"{place}: has no coordinate system; give it one with ogr2ogr -a_srs")
     theirs = CRS.from_user_input(meta["crs"])
     if theirs != CRS.from_wkt(wkt):
+        if not reproject:
+            _refuse_other_crs(place, theirs.to_wkt(), wkt)
 
         def moved(xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             if theirs.is_geographic and (np.abs(xy) > (360, 90)).any():
@@ -707,10 +723,8 @@ def _read_plain(paths: list[Path], what: str, crs: str | None) -> tuple[list[_Pl
         if not path.is_file():
             raise InputError(f"{path}: no such file; give a raster of {what}")
         with _opened(path) as dataset:
-            if dataset.count != 1:
-                raise InputError(f"{path}: has {dataset.count} bands; give a raster of {what} with one")
-            whole = (0, 0, dataset.height, dataset.width)
-            header = RasterHeader(whole[2:], 0.0, None, _six(dataset.transform), whole[2:], (0, 0), ())
+            _refuse_bands(dataset, path, what)
+            header = _whole(dataset)
             stored, gaps = _read_band(dataset, _Source(path, 1), what, header)
             theirs = dataset.crs or (None if crs is None else CRS.from_wkt(crs))
             layers.append(_Plain(np.where(gaps, np.nan, stored).astype(np.float32), theirs, header.transform, path))
@@ -757,6 +771,483 @@ def _resampled(
             raise InputError(f"{layer.path}: does not reach the landscape; give a raster that covers it")
         out.append(onto)
     return out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Plans and treatment units from elsewhere.
+
+
+class BreakCells(NamedTuple):
+    """Fuel breaks of a file on the grid of a landscape, in order of building; n cells.
+
+    Attributes
+    ----------
+    cells : (n,) int64 flat, row-major on the landscape's grid, each once
+    unit : (n,) int64 rank of the unit that each cell belongs to: 1 is built first, and none is left out
+    cost : (units,) float64 by rank, nan where the file has none for a unit; None where it has none at all
+    tags : of the raster or GeoPackage
+    """
+
+    cells: npt.NDArray[np.int64]
+    unit: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64] | None
+    tags: dict[str, str]
+
+
+class UnitTable(NamedTuple):
+    """Treatment units of a file on the grid of a landscape: U units of at most n cells.
+
+    Attributes
+    ----------
+    cells : (U, n) int64 flat, row-major on the landscape's grid, padded with -1; no cell is in two units
+    number : (U,) int64 as in the file
+    cost : (U,) float64, nan where the file has none
+    must, excluded : (U,) bool, units that are treated in any case, or never
+    kind, owner, access : (U,) str as object, '' where the file has none
+    """
+
+    cells: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int64]
+    cost: npt.NDArray[np.float64]
+    must: npt.NDArray[np.bool_]
+    excluded: npt.NDArray[np.bool_]
+    kind: npt.NDArray[np.object_]
+    owner: npt.NDArray[np.object_]
+    access: npt.NDArray[np.object_]
+
+
+def read_breaks(
+    path: str | os.PathLike[str],
+    *,
+    crs: str | None,
+    transform: Transform | None,
+    shape: tuple[int, int],
+    reproject: bool = False,
+) -> BreakCells:
+    """Read fuel breaks that were planned here or elsewhere onto a landscape's grid.
+
+    A raster holds the rank of building of each treated cell, 0 or no data elsewhere; cells of equal rank are one unit.
+    Where every treated cell is 1 there is no order: then each cell is a unit of its own, by rows.
+
+    In a vector file (GeoPackage, GeoJSON, shapefile) each feature is a unit: of the cells whose center lies in its
+    polygons, that its lines pass through, that its points lie in. Features are built by their column `rank`, if there
+    is one, those of equal rank and all others as they stand in the file; a cell under several belongs to the first
+    built. `cost` is kept. Squares as `write_breaks` writes them, which have `area_ha` too, are read as a raster is:
+    those of equal rank are one unit, and their costs are added. Of several layers `breaks` is read, or the first.
+
+    A .csv is Cell2Fire's file of firebreak cells: a header (Year Number,Cell Numbers), then rows of a year and the
+    numbers of cells, which count from 1 along the rows of the map. It has no grid, so it must be made for this one.
+    Each cell is a unit, in the order of the file.
+
+    Parameters
+    ----------
+    crs, transform, shape : of the landscape
+    reproject : bring a raster on another grid (by nearest neighbor), or a file in another coordinate system, over
+        instead of refusing it; what is lost is told by a warning
+
+    Raises
+    ------
+    InputError : no such file or not readable, another grid or coordinate system, numbers that are no ranks or cells,
+        no fuel break on the landscape
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give a raster, GeoPackage, GeoJSON, shapefile or csv of fuel breaks")
+    what = "fuel breaks"
+    if place.suffix.lower() == ".csv":
+        cells = _read_cell_numbers(place, shape)
+        return BreakCells(cells, np.arange(1, len(cells) + 1), None, {})
+    if place.suffix.lower() not in VECTOR_FILES:
+        ranks = _read_codes(place, what, crs, transform, shape, reproject).ravel()
+        if ranks.max() == 1:
+            ranks = np.cumsum(ranks) * ranks
+        return BreakCells(*_in_order(ranks)[:2], None, read_tags(place))
+    tags, geometry, columns, grid = _read_features(place, "breaks", crs, transform, reproject)
+    rank = _order_of_building(place, columns, geometry)
+    lowest, _ = _covered(place, what, geometry, rank, grid, shape)
+    cells, unit, kept = _in_order(lowest.ravel())
+    cost = np.bincount(rank, weights=_costs(place, columns, len(geometry))).astype(np.float64)[kept]
+    return BreakCells(cells, unit, None if np.isnan(cost).all() else cost, tags)
+
+
+def read_units(
+    path: str | os.PathLike[str],
+    *,
+    crs: str | None,
+    transform: Transform | None,
+    shape: tuple[int, int],
+    reproject: bool = False,
+) -> UnitTable:
+    """Read treatment units, the pieces of land that are treated whole or not at all, onto a landscape's grid.
+
+    A raster holds the number of its unit in each cell, 0 or no data where there is none. In a vector file (GeoPackage,
+    GeoJSON, shapefile) each feature is a unit, of cells as in `read_breaks`; a cell under several belongs to the first
+    in the file. Columns, all optional: `unit` or `id` (its number; else 1 for the first feature of the file and so on),
+    `cost`, `must` or `must_treat`, `exclude` or `excluded` (0 or 1, true or false), `kind`, `owner`, `access`. Of
+    several layers `units` is read, or the first. Units without a cell of the landscape are left out, and told by a
+    warning.
+
+    Parameters
+    ----------
+    crs, transform, shape, reproject : as in `read_breaks`
+
+    Raises
+    ------
+    InputError : no such file or not readable, another grid or coordinate system, columns of other things than they
+        should hold, no unit on the landscape
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{place}: no such file; give a raster, GeoPackage, GeoJSON or shapefile of treatment units")
+    what = "treatment units"
+    if place.suffix.lower() not in VECTOR_FILES:
+        cells, unit, number = _in_order(_read_codes(place, what, crs, transform, shape, reproject).ravel())
+        n, kept = len(number), np.arange(len(number))
+        columns: dict[str, npt.NDArray[Any]] = {}
+    else:
+        _, geometry, columns, grid = _read_features(place, "units", crs, transform, reproject)
+        n = len(geometry)
+        numbers = _unit_numbers(place, columns, n)
+        lowest, several = _covered(place, what, geometry, np.arange(1, n + 1), grid, shape)
+        if several:
+            warnings.warn(
+                f"{place}: {several} cells lie in several units; each goes to the first of them in the file",
+                stacklevel=2,
+            )
+        cells, unit, kept = _in_order(lowest.ravel())
+        kept -= 1
+        number = numbers[kept]
+    must, excluded = (
+        _flags(place, columns, names, n)[kept] for names in (("must", "must_treat"), ("exclude", "excluded"))
+    )
+    if (must & excluded).any():
+        raise InputError(
+            f"{place}: unit {number[must & excluded][0]} is to be treated in any case and excluded; choose one of both"
+        )
+    start = np.concatenate([[0], np.cumsum(np.bincount(unit)[1:])])
+    table = np.full((len(number), int(np.diff(start).max())), -1, np.int64)
+    table[unit - 1, np.arange(len(cells)) - start[unit - 1]] = cells
+    kind, owner, access = (_texts(columns, name, n)[kept] for name in ("kind", "owner", "access"))
+    return UnitTable(table, number, _costs(place, columns, n)[kept], must, excluded, kind, owner, access)
+
+
+def _in_order(
+    codes: npt.NDArray[np.integer],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Cells that are not 0, by their code and then by rows, the rank of each one's code from 1, and the codes."""
+    cells = np.flatnonzero(codes)
+    cells = cells[np.argsort(codes[cells], kind="stable")]
+    kept, rank = np.unique(codes[cells].astype(np.int64), return_inverse=True)
+    return cells, rank + 1, kept
+
+
+def _refuse_none(place: Path, what: str, shape: tuple[int, int], why: str = "") -> NoReturn:
+    raise InputError(
+        f"{place}: holds no {what[:-1]} (0 of {shape[0] * shape[1]} cells){why}; give a file of {what} on the landscape"
+    )
+
+
+def _read_codes(
+    place: Path, what: str, crs: str | None, transform: Transform | None, shape: tuple[int, int], reproject: bool
+) -> npt.NDArray[np.int32]:
+    """Whole numbers of a raster on the landscape's grid (H, W), 0 where there are none; at least one is above 0."""
+    with _opened(place) as dataset:
+        _refuse_bands(dataset, place, what)
+        _refuse_no_georeference(dataset, place)
+        header = _whole(dataset)
+        values = _read_whole_numbers(dataset, place, what, header)
+    below = values < 0
+    if below.any():
+        raise InputError(f"{place}: {values[below][0]} at {_first_cell(below, header)} is below 0; {_CODES[what]}")
+    if not values.any():
+        _refuse_none(place, what, shape)
+    ours = None if crs is None else normalize_crs(crs)
+    theirs = header.crs or ours
+    if ours is not None and theirs is not None and not same_crs(theirs, ours):
+        if not reproject:
+            _refuse_other_crs(place, theirs, ours)
+    elif values.shape == shape and (transform is None or same_place(transform, header.transform)):
+        return values
+    elif not reproject:
+        raise InputError(
+            f"{place}: its grid of {_grid_name(values.shape, header.transform)} is not the landscape's, "
+            f"{_grid_name(shape, transform)}; give the --window and --buffer it was made with, "
+            "or add --reproject to bring it over by nearest neighbor"
+        )
+    wkt, grid = _checked_georeference(place, crs, transform, "the file cannot be brought over")
+    return _nearest(place, what, values, header._replace(crs=theirs), wkt, grid, shape)
+
+
+def _grid_name(shape: tuple[int, ...], transform: Transform | None) -> str:
+    """Say of how many cells, of what size and where a grid is."""
+    text = f"{shape[0]} x {shape[1]} cells"
+    if transform is None:
+        return text
+    a, b, c, d, e, f = transform
+    size = f"{abs(a):.10g}" if abs(abs(a) - abs(e)) < 1e-4 * abs(a) else f"{abs(a):.10g} x {abs(e):.10g}"
+    return f"{text} of {size} m{' (rotated)' * bool(b or d)} with its corner at {c:.10g}, {f:.10g}"
+
+
+def _nearest(
+    place: Path,
+    what: str,
+    values: npt.NDArray[np.int32],
+    header: RasterHeader,
+    wkt: str,
+    grid: Transform,
+    shape: tuple[int, int],
+) -> npt.NDArray[np.int32]:
+    """Whole numbers brought onto a grid by nearest neighbor; what is lost is told, and refused if nothing is left."""
+    assert header.crs is not None
+    row, col = np.nonzero(values)
+    cells = _cells_under(row, col, header.crs, header.transform, wkt, grid)
+    inside = ((cells >= 0) & (cells < shape)).all(axis=1)
+    lost = f"{np.count_nonzero(~inside)} of its {len(row)} cells of {what} have their center outside the landscape"
+    onto = np.zeros(shape, np.int32)
+    for top in range(0, shape[0], 64):
+        # The very cell that each center lies in: GDAL's warp is an eighth of a cell off.
+        rows, cols = np.indices(onto[top : top + 64].shape).reshape(2, -1)
+        rows += top
+        cells = _cells_under(rows, cols, wkt, grid, header.crs, header.transform)
+        on = ((cells >= 0) & (cells < values.shape)).all(axis=1)
+        onto[rows[on], cols[on]] = values[tuple(cells[on].T)]
+    if not onto.any():
+        _refuse_none(place, what, shape, f": {lost}" + ", the rest fall between its centers" * bool(inside.any()))
+    if not inside.all():
+        warnings.warn(f"{place}: {lost}; what lies there is left out", stacklevel=4)
+    gone = np.setdiff1d(values[row[inside], col[inside]], onto)
+    if len(gone):
+        warnings.warn(
+            f"{place}: {len(gone)} of its numbers, first {gone[0]}, are the nearest of no cell of the landscape; they "
+            "are left out",
+            stacklevel=4,
+        )
+    return onto
+
+
+def _cells_under(
+    row: npt.NDArray[np.integer],
+    col: npt.NDArray[np.integer],
+    crs: str,
+    transform: Transform,
+    their_crs: str,
+    their_transform: Transform,
+) -> npt.NDArray[np.int64]:
+    """Row and column (n, 2) of the cell of another grid, inside it or not, that the center of each cell lies in."""
+    import shapely
+    from rasterio.warp import transform as warp
+
+    xy = warp(crs, their_crs, *_coordinates(transform, row + 0.5, col + 0.5))
+    return _cells_of(their_transform, shapely.points(*np.array(xy)))
+
+
+def _read_features(
+    place: Path, layer: str, crs: str | None, transform: Transform | None, reproject: bool
+) -> tuple[dict[str, str], npt.NDArray[Any], dict[str, npt.NDArray[Any]], Transform]:
+    """Tags, geometries, columns by name in lower case, and the landscape's transform."""
+    wkt, grid = _checked_georeference(place, crs, transform, "the file cannot be laid on it")
+    tags, geometry, columns = _read_vectors(place, wkt, layer=layer, reproject=reproject)
+    return tags, geometry, {name.lower(): values for name, values in reversed(columns.items())}, grid
+
+
+def _covered(
+    place: Path,
+    what: str,
+    geometry: npt.NDArray[Any],
+    number: npt.NDArray[np.int64],
+    grid: Transform,
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.int32], int]:
+    """The lowest number of the features on each cell (H, W), 0 where there is none, and how many cells have several.
+
+    Features that hold no cell, or none for themselves, are told; none at all is refused.
+    """
+    import shapely
+    from rasterio.features import rasterize
+    from rasterio.transform import Affine
+
+    parts, owner, kind = _parts(place, geometry, (0, 1, 3), "points, lines or polygons")
+    known = np.isfinite(shapely.bounds(parts)).all(axis=1)  # elsewhere the landscape's coordinate system does not reach
+    parts, owner, kind = parts[known], owner[known], kind[known]
+    spot = (kind == 0) | ((kind == 1) & (shapely.length(parts) == 0))
+    none = np.iinfo(np.int32).max
+    lowest, highest = np.full(shape, none, np.int32), np.zeros(shape, np.int32)
+    order = np.argsort(number[owner], kind="stable")
+    for of_kind, touched in ((kind == 3, False), ((kind == 1) & ~spot, True)):
+        last = order[of_kind[order]]
+        if len(last):  # the last that is drawn is what stays
+            drawing = {"out_shape": shape, "transform": Affine(*grid), "all_touched": touched, "dtype": np.int32}
+            first = last[::-1]
+            drawn = rasterize(zip(parts[first], number[owner[first]].tolist(), strict=True), fill=none, **drawing)
+            lowest = np.minimum(lowest, drawn)
+            drawn = rasterize(zip(parts[last], number[owner[last]].tolist(), strict=True), **drawing)
+            highest = np.maximum(highest, drawn)
+    cells = _cells_of(grid, shapely.centroid(parts[spot]))
+    on = ((cells >= 0) & (cells < shape)).all(axis=1)
+    np.minimum.at(lowest, tuple(cells[on].T), number[owner[spot][on]])
+    np.maximum.at(highest, tuple(cells[on].T), number[owner[spot][on]])
+    lowest[highest == 0] = 0
+
+    (left, right), (top, bottom) = _coordinates(grid, np.array([0, shape[0]]), np.array([0, shape[1]]))
+    reach = shapely.intersects(parts, shapely.box(left, bottom, right, top))
+    near = np.isin(np.arange(len(geometry)), owner[reach])
+    outside = int(np.count_nonzero(~near))
+    without = int(np.count_nonzero(near & ~np.isin(number, lowest)))
+    lost = f"of its {len(geometry)} features {outside} lie outside the landscape"
+    if without:
+        lost += f" and {without} hold no center of a cell, or none that is not in another"
+    if not lowest.any():
+        _refuse_none(place, what, shape, f": {lost}" if len(geometry) else "")
+    if outside or without:
+        advice = "; draw strips narrower than a cell as lines" if without else ""
+        warnings.warn(f"{place}: {lost}, and are left out{advice}", stacklevel=3)
+    return lowest, int(np.count_nonzero(lowest != highest))
+
+
+def _order_of_building(
+    place: Path, columns: Mapping[str, npt.NDArray[Any]], geometry: npt.NDArray[Any]
+) -> npt.NDArray[np.int64]:
+    """When each feature is built (n,): 1 is first; the same for squares of one unit, as `write_breaks` writes them."""
+    import shapely
+
+    n = len(geometry)
+    rank = _numbers(place, columns, ("rank",), n)
+    if np.isnan(rank).all():
+        return np.arange(1, n + 1)
+    bad = ~((rank >= 1) & (rank == np.floor(rank)) & (rank < 2**31))
+    if bad.any():
+        raise InputError(
+            f"{place}: its column rank is {_shown(rank[bad][0])} in feature {int(np.argmax(bad)) + 1}; give each its "
+            "order of building, a whole number from 1, or leave the column out"
+        )
+    ours = "area_ha" in columns and bool((shapely.get_num_coordinates(geometry) == 5).all())
+    if ours and (rank != 1).any():
+        return np.unique(rank, return_inverse=True)[1] + 1
+    built = np.empty(n, np.int64)
+    built[np.argsort(rank, kind="stable")] = np.arange(1, n + 1)
+    return built
+
+
+def _unit_numbers(place: Path, columns: Mapping[str, npt.NDArray[Any]], n: int) -> npt.NDArray[np.int64]:
+    """The number of each feature's unit (n,), each once."""
+    for name in ("unit", "id"):
+        given = _texts(columns, name, n).tolist()
+        if not any(given):
+            continue
+        bad = [row for row, text in enumerate(given) if not re.fullmatch("[1-9][0-9]{0,14}", text)]
+        first = {text: row for row, text in reversed([*enumerate(given)])}
+        again = [row for row, text in enumerate(given) if first[text] != row]
+        if not bad and not again:
+            return np.array(given, np.int64)
+        row = (bad or again)[0]
+        wrong = f"{given[row][:40] or 'empty'} in feature {row + 1}{'' if bad else ', as in one before'}"
+        if name == "unit":
+            raise InputError(
+                f"{place}: its column unit is {wrong}; give each feature a whole number from 1 of its own, and a unit "
+                "of several pieces one feature of them all"
+            )
+        # GIS programs make a column id of their own accord, so it may hold anything.
+        warnings.warn(f"{place}: its column id is {wrong}; its units are numbered as they stand there", stacklevel=3)
+    return np.arange(1, n + 1)
+
+
+def _numbers(
+    place: Path, columns: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...], n: int
+) -> npt.NDArray[np.float64]:
+    """The first of some columns that is there, as numbers (n,); nan where it is empty or there is none."""
+    out = np.full(n, np.nan)
+    name = next((name for name in names if name in columns), None)
+    if name is None:
+        return out
+    for row, value in enumerate(columns[name].tolist()):
+        try:
+            out[row] = np.nan if value is None or value == "" else float(value)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{place}: its column {name} is {str(value)[:40]!r} in feature {row + 1}, which is no number; mend it "
+                "there, or leave the column out"
+            ) from None
+    return out
+
+
+def _costs(place: Path, columns: Mapping[str, npt.NDArray[Any]], n: int) -> npt.NDArray[np.float64]:
+    cost = _numbers(place, columns, ("cost",), n)
+    bad = (cost < 0) | np.isinf(cost)
+    if bad.any():
+        raise InputError(
+            f"{place}: its column cost is {cost[bad][0]:g} in feature {int(np.argmax(bad)) + 1}; give 0 or more, or "
+            "leave it empty"
+        )
+    return cost
+
+
+_FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
+
+
+def _flags(
+    place: Path, columns: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...], n: int
+) -> npt.NDArray[np.bool_]:
+    """The first of some columns that is there, as true or false (n,); false where it is empty or there is none."""
+    for name in names:
+        if name in columns:
+            texts = _texts(columns, name, n)
+            for row, text in enumerate(texts):
+                if text.lower() not in _FLAGS:
+                    raise InputError(
+                        f"{place}: its column {name} is {text[:40]!r} in feature {row + 1}; give 0 or 1, true or false"
+                    )
+            return np.array([_FLAGS[text.lower()] for text in texts], bool)
+    return np.zeros(n, bool)
+
+
+def _texts(columns: Mapping[str, npt.NDArray[Any]], name: str, n: int) -> npt.NDArray[np.object_]:
+    """A column as text (n,), '' where it is empty or there is none."""
+    out = np.full(n, "", object)
+    if name in columns:
+        for row, value in enumerate(columns[name].tolist()):
+            out[row] = "" if value is None or value != value else _shown(value).strip()
+    return out
+
+
+def _shown(value: object) -> str:
+    """A value as a person would write it: whole numbers without a point, and nothing where there is none."""
+    if isinstance(value, float):
+        return "empty" if np.isnan(value) else f"{value:.15g}"
+    return str(value)
+
+
+def _read_cell_numbers(place: Path, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Flat cells of Cell2Fire's csv of firebreak cells, each once, in the order of the file."""
+    like = "give Cell2Fire's file of firebreak cells: Year Number,Cell Numbers, then rows such as 1,12,13,14"
+    try:
+        lines = place.read_bytes().decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read ({error.strerror}); {like}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{place}: is no text (byte {error.start} is not UTF-8); {like}") from error
+    if not any(line.strip() for line in lines):
+        raise InputError(f"{place}: is empty; {like}")
+    if "cell" not in lines[0].lower():  # Cell2Fire passes over the first line, whatever stands there
+        raise InputError(f"{place}, line 1: {lines[0][:40]!r} is no header that names cells; {like}")
+    numbers = []
+    for line, text in enumerate(lines[1:], start=2):
+        # Spreadsheets fill rows up with empty fields, and write whole numbers as 12.0.
+        fields = [field.strip(' "') for field in text.rstrip(", ").split(",")]
+        for field in fields if fields != [""] else []:
+            if not re.fullmatch(r"[0-9]{1,18}(\.0*)?", field):
+                raise InputError(f"{place}, line {line}: {field[:40]!r} is no year or number of a cell; {like}")
+        numbers += [int(field.split(".")[0]) for field in fields[1:]]
+    cells = np.array(list(dict.fromkeys(numbers)), np.int64)
+    if not len(cells):
+        _refuse_none(place, "fuel breaks", shape)
+    beyond = cells[(cells < 1) | (cells > shape[0] * shape[1])]
+    if len(beyond):
+        named = ", ".join(map(str, beyond[:5])) + ", ..." * (len(beyond) > 5)
+        raise InputError(
+            f"{place}: {len(beyond)} of its {len(cells)} cells are none of the landscape's {shape[0]} x {shape[1]}, "
+            f"which count from 1 to {shape[0] * shape[1]}: {named}; give the --window and --buffer it was made with"
+        )
+    return cells - 1
 
 
 @contextmanager
@@ -1048,11 +1539,7 @@ def _reason(error: BaseException) -> str:
 def _header(dataset: Any, path: Path, window: Window | None) -> RasterHeader:
     """Read where a raster lies, refuse grids that are not square meters on a plane, and clip the window to it."""
     a, b, c, d, e, f = _six(dataset.transform)
-    if dataset.transform.is_identity:
-        raise InputError(
-            f"{path}: has no georeference, so the size of its cells is unknown; "
-            "give it one with gdal_edit.py -a_srs ... -a_ullr ..."
-        )
+    _refuse_no_georeference(dataset, path)
     crs = dataset.crs
     if (crs and not _counts_meters(crs)) or (not crs and abs(a) < 0.1):
         what = "has no coordinate reference system and cells so small that they seem to be degrees"
@@ -1084,6 +1571,26 @@ def _header(dataset: Any, path: Path, window: Window | None) -> RasterHeader:
         origin=(top, left),
         notes=(),
     )
+
+
+def _refuse_no_georeference(dataset: Any, path: Path) -> None:
+    if dataset.transform.is_identity:
+        raise InputError(
+            f"{path}: has no georeference, so the size of its cells is unknown; "
+            "give it one with gdal_edit.py -a_srs ... -a_ullr ..."
+        )
+
+
+def _refuse_bands(dataset: Any, path: Path, what: str) -> None:
+    if dataset.count != 1:
+        raise InputError(f"{path}: has {dataset.count} bands; give a raster of {what} with one band")
+
+
+def _whole(dataset: Any) -> RasterHeader:
+    """Where a raster lies, whatever its grid; `_header` refuses what a landscape cannot be."""
+    shape = (dataset.height, dataset.width)
+    wkt = str(dataset.crs.to_wkt()) if dataset.crs else None
+    return RasterHeader(shape, abs(dataset.transform.a), wkt, _six(dataset.transform), shape, (0, 0), ())
 
 
 def _counts_meters(crs: Any) -> bool:
@@ -1125,6 +1632,13 @@ def _refuse_other_grid(header: RasterHeader, first: Path, here: RasterHeader, pa
     raise InputError(f"{first} and {path} {what}; put all layers on one grid with gdalwarp")
 
 
+def _refuse_other_crs(place: Path, theirs: str, ours: str) -> NoReturn:
+    raise InputError(
+        f"{place}: its coordinate system {crs_name(theirs)} is not the landscape's, {crs_name(ours)}; "
+        "add --reproject to bring it over, or give a file in the landscape's"
+    )
+
+
 def _read_band(
     dataset: Any, source: _Source, layer: str, header: RasterHeader
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -1137,7 +1651,8 @@ def _read_band(
         raise InputError(f"{source.path}: band {source.band} holds {stored.dtype}, not plain numbers")
     gaps = ~np.isfinite(stored) if stored.dtype.kind == "f" else np.zeros(stored.shape, bool)
     for value in _NODATA_VALUES:
-        gaps |= stored == value
+        if value < 0 or layer not in _CODES:
+            gaps |= stored == value
     declared = dataset.nodatavals[source.band - 1]
     # 0 is a height, a slope or a cover, and -1 a flat cell, whatever the file declares.
     if (
@@ -1148,6 +1663,19 @@ def _read_band(
     ):
         gaps |= stored == stored.dtype.type(declared)
     return stored, gaps
+
+
+def _read_whole_numbers(dataset: Any, path: Path, what: str, header: RasterHeader) -> npt.NDArray[np.int32]:
+    """Read the one band of whole numbers, 0 where it holds no data; `what` as in `_CODES`."""
+    stored, gaps = _read_band(dataset, _Source(path, 1), what, header)
+    values = np.where(gaps, 0, stored)
+    bad = (values != np.trunc(values)) | (np.abs(values.astype(float)) >= 2**31)
+    if bad.any():
+        raise InputError(
+            f"{path}: {values[bad][0]:g} at {_first_cell(bad, header)} is not a whole number below {2**31}; "
+            f"{_CODES[what]}"
+        )
+    return values.astype(np.int32)
 
 
 def _as_fuel(
@@ -1203,15 +1731,17 @@ def _first_cell(where: npt.NDArray[np.bool_], header: RasterHeader) -> str:
     return f"row {row + header.origin[0]}, column {col + header.origin[1]}"
 
 
-def _checked_georeference(place: Path, crs: str | None, transform: Transform | None) -> tuple[str, Transform]:
+def _checked_georeference(
+    place: Path, crs: str | None, transform: Transform | None, so: str = "no GIS file can be written"
+) -> tuple[str, Transform]:
     if crs is None:
         raise InputError(
-            f"{place}: the landscape has no coordinate reference system, so no GIS file can be written; "
+            f"{place}: the landscape has no coordinate reference system, so {so}; "
             "give one with --crs, for example --crs EPSG:32611"
         )
     if transform is None:
         raise InputError(
-            f"{place}: the landscape has no transform, so no GIS file can be written; "
+            f"{place}: the landscape has no transform, so {so}; "
             "open it from a georeferenced raster, or give transform=(cell, 0, left, 0, -cell, top)"
         )
     return normalize_crs(crs), _six(transform)

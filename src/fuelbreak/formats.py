@@ -406,7 +406,7 @@ def read_vector_tags(path: str | os.PathLike[str]) -> dict[str, str]:
     if not place.is_file():
         raise InputError(f"{place}: no such file; give a GeoPackage, GeoJSON or shapefile")
     try:
-        return dict(pyogrio.read_info(place).get("dataset_metadata") or {})
+        return dict(pyogrio.read_info(place, layer=0).get("dataset_metadata") or {})
     except (DataSourceError, DataLayerError) as error:
         raise InputError(f"{place}: is no readable vector file ({error}); give a GeoPackage or GeoJSON") from None
 
@@ -1005,7 +1005,7 @@ def _nearest(
     lost = f"{np.count_nonzero(~inside)} of its {len(row)} cells of {what} have their center outside the landscape"
     onto = np.zeros(shape, np.int32)
     for top in range(0, shape[0], 64):
-        # The very cell that each center lies in: GDAL's warp is an eighth of a cell off.
+        # The very cell that each center lies in: GDAL's warp may be an eighth of a cell off.
         rows, cols = np.indices(onto[top : top + 64].shape).reshape(2, -1)
         rows += top
         cells = _cells_under(rows, cols, wkt, grid, header.crs, header.transform)

@@ -45,10 +45,10 @@ def write_tif(path: Path, array, crs=ZONE_11, transform=GRID, **more) -> Path:
     return path
 
 
-def write_vectors(path: Path, geometries, crs=ZONE_11, layer=None, append=False, **columns) -> Path:
+def write_vectors(path: Path, geometries, crs=ZONE_11, layer=None, append=False, moved=True, **columns) -> Path:
     """Features in coordinates of the landscape's system, stored in `crs`, with some columns."""
     geometry = np.array([None if each is None else shapely.force_2d(each) for each in geometries], object)
-    if crs != ZONE_11:
+    if crs != ZONE_11 and moved:
         geometry = shapely.transform(geometry, lambda xy: np.column_stack(rasterio.warp.transform(ZONE_11, crs, *xy.T)))
     values = [np.array(values) if name != "text" else np.array(values, object) for name, values in columns.items()]
     values = [each.astype(object) if each.dtype.kind in "U" else each for each in values]
@@ -277,6 +277,30 @@ def test_a_raster_that_loses_all_its_breaks_is_refused_with_their_number(tmp_pat
     path = write_tif(tmp_path / "d.tif", fine, transform=(3, 0, 500_000, 0, -3, 5_000_000))
     with pytest.warns(UserWarning, match=r"1 of its numbers, first 1, are the nearest of no cell"):
         assert read(path, reproject=True) == ([0], [1])
+
+
+def test_a_tall_raster_is_brought_over_to_its_last_row(tmp_path):
+    ranks = np.arange(1, 301, dtype=np.int16).reshape(150, 2)
+    path = write_tif(tmp_path / "a.tif", ranks, transform=(30, 0, 500_000, 0, -30, 5_000_060))
+    with pytest.warns(UserWarning, match=r"^[^\n]*4 of its 300 cells of fuel breaks have their center outside"):
+        breaks = formats.read_breaks(path, **{**ON_GRID, "shape": (148, 2)}, reproject=True)
+    np.testing.assert_array_equal(breaks.cells, np.arange(296))
+    np.testing.assert_array_equal(breaks.unit, np.arange(1, 297))
+
+
+def test_what_lies_where_the_landscapes_coordinate_system_does_not_reach_is_refused(tmp_path):
+    # A quarter around the world UTM has no coordinates at all.
+    path = write_tif(tmp_path / "a.tif", np.ones((3, 4), np.uint8), crs="EPSG:4326", transform=(1, 0, -29, 0, -1, 1))
+    words = r"cannot be brought over: WGS 84 \(EPSG:4326\) and WGS 84 / UTM zone 11N \(EPSG:32611\) do not both reach"
+    refused(path, words, reproject=True)
+    path = write_vectors(tmp_path / "b.gpkg", [shapely.box(-29, -1, -25, 1)], crs="EPSG:4326", moved=False)
+    refused(path, words, reproject=True)
+    with pytest.raises(InputError, match=words):
+        formats.read_places(path, **ON_GRID)
+    endless = shapely.LineString([at(1, 1), (np.inf, 5_000_000)])
+    path = write_vectors(tmp_path / "c.gpkg", [endless, point(1.5, 1.5)], number=[1, 2])
+    with pytest.warns(UserWarning, match=r"of its 2 features 1 lie outside"):
+        assert read(path) == (flat((1, 1)), [1])
 
 
 # ---- vectors

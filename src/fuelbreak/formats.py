@@ -487,9 +487,8 @@ def _cells_of(transform: Transform, points: npt.NDArray[Any]) -> npt.NDArray[np.
     a, b, c, d, e, f = transform
     x, y = shapely.get_x(points) - c, shapely.get_y(points) - f
     area = a * e - b * d
-    with np.errstate(invalid="ignore"):  # infinite where the landscape's coordinate system does not reach
-        row_col = np.stack([(a * y - d * x) / area, (e * x - b * y) / area], axis=-1)
-    return np.asarray(np.floor(np.clip(np.nan_to_num(row_col, nan=-1.0), -1, 2**31)), np.int64)
+    row_col = np.stack([(a * y - d * x) / area, (e * x - b * y) / area], axis=-1)
+    return np.asarray(np.floor(np.clip(row_col, -1, 2**31)), np.int64)
 
 
 def _write_layer(
@@ -589,7 +588,7 @@ def _parts(
     import shapely
 
     keep = np.flatnonzero([each is not None and not each.is_empty for each in geometry])
-    parts, owner = shapely.get_parts(shapely.force_2d(geometry[keep]), return_index=True)
+    parts, owner = shapely.get_parts(geometry[keep], return_index=True)
     parts, piece = shapely.get_parts(parts, return_index=True)  # a collection may hold what has parts again
     kind = shapely.get_type_id(parts)
     other = ~np.isin(kind, kinds)
@@ -609,7 +608,6 @@ def _read_vectors(
     import shapely
     from pyogrio.errors import DataLayerError, DataSourceError
     from rasterio.crs import CRS
-    from rasterio.warp import transform as warp
 
     told = read_vector_tags(place)
     try:
@@ -632,10 +630,27 @@ def _read_vectors(
                     f"{place}: {xy[(np.abs(xy) > (360, 90)).any(axis=1)][0]} is no longitude and latitude; name the "
                     "system that its coordinates are in with ogr2ogr -a_srs"
                 )
-            return np.column_stack(warp(theirs, wkt, xy[:, 0], xy[:, 1]))
+            return _moved(place, theirs.to_wkt(), wkt, xy)
 
         geometry = shapely.transform(geometry, moved)
     return told, np.atleast_1d(geometry), dict(zip(meta["fields"].tolist(), values, strict=True))
+
+
+def _moved(place: Path, crs: str, to_crs: str, xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Coordinates (n, 2) in another coordinate system; `place` is the file that is brought over."""
+    from rasterio._err import CPLE_BaseError  # what rasterio lets through has no public name
+    from rasterio.warp import transform as warp
+
+    try:
+        moved = np.column_stack(warp(crs, to_crs, xy[:, 0], xy[:, 1]))
+    except CPLE_BaseError:
+        moved = np.full(xy.shape, np.inf)
+    if not np.isfinite(moved).all():
+        raise InputError(
+            f"{place}: cannot be brought over: {crs_name(crs)} and {crs_name(to_crs)} do not both reach where it lies; "
+            "cut it to the landscape first, with gdalwarp -te or ogr2ogr -clipsrc"
+        )
+    return moved
 
 
 def read_aligned(
@@ -975,7 +990,7 @@ def _read_codes(
             "or add --reproject to bring it over by nearest neighbor"
         )
     wkt, grid = _checked_georeference(place, crs, transform, "the file cannot be brought over")
-    return _nearest(place, what, values, header._replace(crs=theirs), wkt, grid, shape)
+    return _nearest(place, what, values, (theirs or wkt, header.transform), (wkt, grid), shape)
 
 
 def _grid_name(shape: tuple[int, ...], transform: Transform | None) -> str:
@@ -992,15 +1007,13 @@ def _nearest(
     place: Path,
     what: str,
     values: npt.NDArray[np.int32],
-    header: RasterHeader,
-    wkt: str,
-    grid: Transform,
+    theirs: tuple[str, Transform],
+    ours: tuple[str, Transform],
     shape: tuple[int, int],
 ) -> npt.NDArray[np.int32]:
     """Whole numbers brought onto a grid by nearest neighbor; what is lost is told, and refused if nothing is left."""
-    assert header.crs is not None
     row, col = np.nonzero(values)
-    cells = _cells_under(row, col, header.crs, header.transform, wkt, grid)
+    cells = _cells_under(place, row, col, theirs, ours)
     inside = ((cells >= 0) & (cells < shape)).all(axis=1)
     lost = f"{np.count_nonzero(~inside)} of its {len(row)} cells of {what} have their center outside the landscape"
     onto = np.zeros(shape, np.int32)
@@ -1008,7 +1021,7 @@ def _nearest(
         # The very cell that each center lies in: GDAL's warp may be an eighth of a cell off.
         rows, cols = np.indices(onto[top : top + 64].shape).reshape(2, -1)
         rows += top
-        cells = _cells_under(rows, cols, wkt, grid, header.crs, header.transform)
+        cells = _cells_under(place, rows, cols, ours, theirs)
         on = ((cells >= 0) & (cells < values.shape)).all(axis=1)
         onto[rows[on], cols[on]] = values[tuple(cells[on].T)]
     if not onto.any():
@@ -1026,19 +1039,17 @@ def _nearest(
 
 
 def _cells_under(
+    place: Path,
     row: npt.NDArray[np.integer],
     col: npt.NDArray[np.integer],
-    crs: str,
-    transform: Transform,
-    their_crs: str,
-    their_transform: Transform,
+    grid: tuple[str, Transform],
+    other: tuple[str, Transform],
 ) -> npt.NDArray[np.int64]:
     """Row and column (n, 2) of the cell of another grid, inside it or not, that the center of each cell lies in."""
     import shapely
-    from rasterio.warp import transform as warp
 
-    xy = warp(crs, their_crs, *_coordinates(transform, row + 0.5, col + 0.5))
-    return _cells_of(their_transform, shapely.points(*np.array(xy)))
+    xy = np.column_stack(_coordinates(grid[1], row + 0.5, col + 0.5))
+    return _cells_of(other[1], shapely.points(_moved(place, grid[0], other[0], xy)))
 
 
 def _read_features(
@@ -1047,7 +1058,7 @@ def _read_features(
     """Tags, geometries, columns by name in lower case, and the landscape's transform."""
     wkt, grid = _checked_georeference(place, crs, transform, "the file cannot be laid on it")
     tags, geometry, columns = _read_vectors(place, wkt, layer=layer, reproject=reproject)
-    return tags, geometry, {name.lower(): values for name, values in reversed(columns.items())}, grid
+    return tags, geometry, {name.lower(): values for name, values in columns.items()}, grid
 
 
 def _covered(
@@ -1067,13 +1078,12 @@ def _covered(
     from rasterio.transform import Affine
 
     parts, owner, kind = _parts(place, geometry, (0, 1, 3), "points, lines or polygons")
-    known = np.isfinite(shapely.bounds(parts)).all(axis=1)  # elsewhere the landscape's coordinate system does not reach
+    known = np.isfinite(shapely.bounds(parts)).all(axis=1)
     parts, owner, kind = parts[known], owner[known], kind[known]
-    spot = (kind == 0) | ((kind == 1) & (shapely.length(parts) == 0))
     none = np.iinfo(np.int32).max
     lowest, highest = np.full(shape, none, np.int32), np.zeros(shape, np.int32)
     order = np.argsort(number[owner], kind="stable")
-    for of_kind, touched in ((kind == 3, False), ((kind == 1) & ~spot, True)):
+    for of_kind, touched in ((kind == 3, False), (kind == 1, True)):
         last = order[of_kind[order]]
         if len(last):  # the last that is drawn is what stays
             drawing = {"out_shape": shape, "transform": Affine(*grid), "all_touched": touched, "dtype": np.int32}
@@ -1082,10 +1092,10 @@ def _covered(
             lowest = np.minimum(lowest, drawn)
             drawn = rasterize(zip(parts[last], number[owner[last]].tolist(), strict=True), **drawing)
             highest = np.maximum(highest, drawn)
-    cells = _cells_of(grid, shapely.centroid(parts[spot]))
+    cells = _cells_of(grid, parts[kind == 0])
     on = ((cells >= 0) & (cells < shape)).all(axis=1)
-    np.minimum.at(lowest, tuple(cells[on].T), number[owner[spot][on]])
-    np.maximum.at(highest, tuple(cells[on].T), number[owner[spot][on]])
+    np.minimum.at(lowest, tuple(cells[on].T), number[owner[kind == 0][on]])
+    np.maximum.at(highest, tuple(cells[on].T), number[owner[kind == 0][on]])
     lowest[highest == 0] = 0
 
     (left, right), (top, bottom) = _coordinates(grid, np.array([0, shape[0]]), np.array([0, shape[1]]))

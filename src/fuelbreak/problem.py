@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fuelbreak import streams
 from fuelbreak.errors import InputError
 from fuelbreak.formats import (
+    VECTOR_FILES,
     FireSet,
     Places,
     center_lon_lat,
@@ -52,7 +53,6 @@ DEMO_DURATION_MIN = 60.0  # the mission's
 REAL_DURATION_MIN = 480.0  # fires on a real landscape spread for eight hours unless told otherwise
 SEASON_WEATHERS = 16  # about one design weather
 DEMO_LARGEST_BUFFER = 461  # what the terrain of 1033 x 973 cells leaves around 50 x 50
-VECTOR_FILES = (".gpkg", ".geojson", ".json", ".shp", ".fgb")
 Days = Literal["all", "kept", "heldout"]
 P = TypeVar("P", bound="Problem")
 

@@ -820,7 +820,10 @@ def stressed(fires: Fires) -> dict[str, Fires]:
 
     def drier(weather: Weather) -> Weather:
         dead = {name: max(getattr(weather, name) - 2.0, 1.0) for name in MOISTURES if name.startswith("dead")}
-        rows = tuple((code, *(max(each - 2.0, 1.0) for each in row[:3]), *row[3:]) for code, *row in weather.by_fuel)
+        rows = tuple(
+            (code, max(one - 2.0, 1.0), max(ten - 2.0, 1.0), max(hundred - 2.0, 1.0), herb, woody)
+            for code, one, ten, hundred, herb, woody in weather.by_fuel
+        )
         return replace(weather, **dead, by_fuel=rows)
 
     return {

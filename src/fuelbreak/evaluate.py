@@ -167,6 +167,10 @@ class Scores:
         worst, sorry = min(rows, key=lambda row: row["loss_avoided"]), max(rows, key=lambda row: row["regret"])
         return worst["scenario"], worst["loss_avoided"], sorry["scenario"], sorry["regret"]
 
+    def resampled(self, names: Sequence[str]) -> F8:
+        """Loss avoided by some plans (n, 1 + RESAMPLES): on the fires, then on the bootstrap's resamples of them."""
+        return np.asarray(self._shares[[self._row(name) for name in names]])
+
     def _row(self, name: str) -> int:
         if name not in self.names:
             raise InputError(f"scores: no plan is named {name!r}; there are {', '.join(self.names)}")

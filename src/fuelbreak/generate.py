@@ -158,7 +158,7 @@ def _terrain(rng: np.random.Generator, shape: tuple[int, int]) -> F8:
     wanted = float(rng.choice([rng.uniform(1, 4), rng.uniform(6, 14), rng.uniform(14, 26)]))  # mean slope, degrees
     steepness = np.hypot(*np.gradient(field, CELL_SIZE_M)).mean()
     field *= np.tan(np.radians(wanted)) / max(steepness, 1e-12)
-    return np.asarray(np.clip(field - field.min() + rng.uniform(200, 1500), 0, 8000))
+    return np.asarray(np.round(np.clip(field - field.min() + rng.uniform(200, 1500), 0, 8000), 1))
 
 
 def _dryness(

@@ -14,33 +14,43 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from fuelbreak import __version__, bench, parallel, planners, report, streams
 from fuelbreak import train as training
 from fuelbreak.errors import InputError
+from fuelbreak.evaluate import (
+    alternative,
+    budget_curve,
+    selection_frequency,
+    settings,
+    stress_scenarios,
+    training_scores,
+)
 from fuelbreak.evaluate import evaluate as judge
 from fuelbreak.evaluate import scores as judge_of
-from fuelbreak.evaluate import settings
 from fuelbreak.formats import (
+    VECTOR_FILES,
     atomic_path,
     check_output_folder,
     crs_name,
-    read_break_raster,
+    read_aligned,
+    read_breaks,
     read_tags,
+    read_units,
     read_vector_tags,
-    same_crs,
-    same_place,
     true_north_deg,
 )
-from fuelbreak.landscape import Landscape, Plan, budget_units
-from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Problem, make_problem, saved_fires
-from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw
+from fuelbreak.landscape import Landscape, Plan, Units, prices
+from fuelbreak.objective import Objective
+from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Days, Problem, make_problem, saved_fires
+from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw, pooled, stressed
 from fuelbreak.shards import Shard, Shards, landscape_digest, parse_shard, read_shards, write_shard
 from fuelbreak.simulate import compare_sizes
 from fuelbreak.spread import (
@@ -63,7 +73,6 @@ from fuelbreak.train import Say, TrainConfig
 
 DEMO = "demo"
 COMPILING = "compiling fire kernels (once for this machine and version; later runs load them)"
-AGAINST = ("random", "burn_probability", "static_dpv", "sequential_dpv")
 
 # A mistake in the options. Of click, or of the copy of it that newer typer carries: the two are not the same class.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
@@ -80,7 +89,13 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(landscape_app, name="landscape")
 
 Thing = Annotated[str, typer.Argument(metavar="LANDSCAPE", help="8-band GeoTIFF, folder of rasters, or 'demo'")]
-Budget = Annotated[str, typer.Option(help="share of the treatable cells (5% or 0.05) or a number of cells")]
+Budget = Annotated[
+    str, typer.Option(help="share of the treatable cells (5% or 0.05), a number of units, '30 ha' or '$50000'")
+]
+Interval = Annotated[
+    float,
+    typer.Option(help="percentage points either side that an interval should have, to say how many fires it takes"),
+]
 Seed = Annotated[int, typer.Option(min=0, help="of fires and of chance in planners")]
 WorkersOption = Annotated[int | None, typer.Option("--workers", help="threads", show_default="every core")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
@@ -101,8 +116,12 @@ ShardOption = Annotated[
 DURATION_TAG = "duration_min"
 
 
+def _flag(flag: str, text: str, default: str | None = None, panel: str = "Weather") -> Any:
+    return typer.Option(flag, help=text, show_default=default or False, rich_help_panel=panel)
+
+
 def _option(flag: str, kind: Any, text: str, default: str | None = None, panel: str = "Weather") -> Any:
-    return Annotated[kind, typer.Option(flag, help=text, show_default=default or False, rich_help_panel=panel)]
+    return Annotated[kind, _flag(flag, text, default, panel)]
 
 
 _LAND, _FIRE = "Landscape", "Fires"
@@ -372,10 +391,26 @@ def _problem(thing: str, asked: Mapping[str, Any], made: Mapping[str, Any] | Non
     return make_problem(Problem, settings, "command line", FLAGS)
 
 
-def _opened(problem: Problem) -> tuple[Landscape, Season]:
+def _opened(problem: Problem, days: Days = "all") -> tuple[Landscape, Season]:
     """The landscape and its season."""
     landscape = problem.open()
-    return landscape, problem.season(landscape)
+    return landscape, problem.season(landscape, days)
+
+
+def _scenarios(problem: Problem, land: Landscape, judging: Fires) -> dict[str, Fires]:
+    """What plans are judged in beside the weather they were made for: other weather, and breaks that may fail."""
+    unseen, season = None, problem.unseen_season(land)
+    if season is not None and len(judging) > 1:
+        seed = int(judging.origin.partition(":")[2]) if judging.origin.startswith("heldout:") else 0
+        unseen = Fires.draw(
+            land,
+            len(judging),
+            seed,
+            purpose="heldout",
+            weather=season,
+            duration_min=problem.fire_simulation_max_duration,
+        )
+    return stress_scenarios(judging, unseen)
 
 
 def _tell(landscape: Landscape, season: Season, default_min: float | None) -> None:
@@ -427,6 +462,27 @@ def _named(out: Path | None, stem: str) -> Path:
     return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
 
 
+class Aims(NamedTuple):
+    """How a plan is asked for, beside the problem: by which method, within which limits, of which units."""
+
+    method: str = "sequential_dpv"
+    budget: str = "5%"
+    simulations: int = 500
+    heldout: int = 2000
+    agent: Path | None = None
+    max_simulations: int | None = None
+    max_seconds: float | None = None
+    treatments: Path | None = None
+    cost: str | None = None
+    exclude: Path | None = None
+    must_treat: Path | None = None
+    reproject: bool = False
+    robust: str | None = None
+    cvar: float = 0.0
+    resamples: int = 20
+    interval: float = 1.0
+
+
 @app.command()
 def demo(
     out: Annotated[Path | None, typer.Option(help="folder for the maps", show_default="runs/demo-TIME")] = None,
@@ -437,7 +493,10 @@ def demo(
 ) -> None:
     """Plan breaks on the demo landscape by sequential DPV, judge them on held-out fires, write the maps."""
     parallel.use_at_most(workers)
-    _plan(DEMO, {"units": units}, "sequential_dpv", "5%", 500, 2000, None, _named(out, "demo"), seed, as_json)
+    _plan(DEMO, {"units": units}, Aims(), _named(out, "demo"), seed, as_json)
+
+
+_TREAT, _SEARCH = "Treatment units", "Planner"
 
 
 @app.command()
@@ -450,6 +509,31 @@ def plan(
     simulations: Annotated[int, typer.Option(min=1, help="fires the plan is chosen on")] = 500,
     heldout: Annotated[int, typer.Option(min=2, help="fires that judge it")] = 2000,
     agent: Annotated[Path | None, typer.Option(help="run folder of a trained agent, for --method agent")] = None,
+    max_simulations: Annotated[
+        int | None, _flag("--max-simulations", "fires the planner may burn in all", panel=_SEARCH)
+    ] = None,
+    max_seconds: Annotated[float | None, _flag("--max-seconds", "seconds the planner may take", panel=_SEARCH)] = None,
+    robust: Annotated[
+        str | None, _flag("--robust", "plan for other weather too: worst (case) or cvar", panel=_SEARCH)
+    ] = None,
+    cvar: Annotated[
+        float, _flag("--cvar", "share of the worst tenth of the fires beside the mean, 0 to 1", "0", _SEARCH)
+    ] = 0.0,
+    treatments: Annotated[
+        Path | None, _flag("--treatments", "label raster, polygons or lines: one unit each", "every cell", _TREAT)
+    ] = None,
+    cost: Annotated[str | None, _flag("--cost", "money per hectare: a number or a raster", panel=_TREAT)] = None,
+    exclude: Annotated[
+        Path | None, _flag("--exclude", "raster or polygons where nothing is treated", panel=_TREAT)
+    ] = None,
+    must_treat: Annotated[
+        Path | None, _flag("--must-treat", "raster or polygons treated in any case", panel=_TREAT)
+    ] = None,
+    reproject: Annotated[bool, _flag("--reproject", "bring these files to the landscape's grid", panel=_TREAT)] = False,
+    resamples: Annotated[
+        int, typer.Option(min=0, help="sets of fires to plan on anew, for how sure each cell is and an alternative")
+    ] = 20,
+    interval: Interval = 1.0,
     out: Annotated[Path | None, typer.Option(help="folder for the plan", show_default="runs/plan-TIME")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
@@ -462,34 +546,127 @@ def plan(
         raise InputError(f"--method: {asked_method!r} is unknown; use one of {', '.join(planners.PLANNERS)}, agent")
     if method == "agent" and agent is None:
         raise InputError("--method agent: which agent? give the run folder of a training with --agent RUN_FOLDER")
-    _plan(landscape, asked, method, budget, simulations, heldout, agent, _named(out, "plan"), seed, as_json)
+    if robust not in (None, "worst", "cvar"):
+        raise InputError(f"--robust: {robust!r} is unknown; use worst or cvar")
+    if not 0 <= cvar <= 1:
+        raise InputError(f"--cvar: {cvar:g} is no share; give 0 (the mean alone) to 1 (the worst fires alone)")
+    if robust is not None and cvar:
+        raise InputError("--cvar: --robust says already what counts; leave one of them out")
+    aims = Aims(
+        method,
+        budget,
+        simulations,
+        heldout,
+        agent,
+        max_simulations,
+        max_seconds,
+        treatments,
+        cost,
+        exclude,
+        must_treat,
+        reproject,
+        robust,
+        cvar,
+        resamples,
+        interval,
+    )
+    if method == "agent":
+        for flag in ("max_simulations", "max_seconds", "robust", "cvar", "treatments", "cost", "exclude", "must_treat"):
+            if getattr(aims, flag) != Aims._field_defaults[flag]:
+                raise InputError(f"--{flag.replace('_', '-')}: an agent plans as it was trained; leave it out")
+    _plan(landscape, asked, aims, _named(out, "plan"), seed, as_json)
+
+
+def _units(land: Landscape, aims: Aims) -> Units | None:
+    """Treatment units as asked for; None where every treatable cell is one and costs nothing."""
+    place: dict[str, Any] = {
+        "crs": land.crs,
+        "transform": land.transform,
+        "shape": land.shape,
+        "reproject": aims.reproject,
+    }
+    masks = {
+        name: None if path is None else _covered(path, place)
+        for name, path in (("excluded", aims.exclude), ("must", aims.must_treat))
+    }
+    per_cell = None if aims.cost is None else _cost(land, aims.cost) * land.hectares_per_cell
+    if aims.treatments is None:
+        if per_cell is None and all(mask is None for mask in masks.values()):
+            return None
+        return Units.of_cells(land, cost=per_cell, **masks)
+    table = read_units(aims.treatments, **place)
+    inside = table.cells >= 0
+    flat = np.maximum(table.cells, 0)
+    cost = table.cost
+    if per_cell is not None:
+        of_cells = (per_cell.ravel()[flat] * inside).sum(axis=1)
+        cost = np.where(np.isnan(cost), of_cells, cost)
+    if np.isnan(cost).any() and not np.isnan(cost).all():
+        raise InputError(
+            f"{aims.treatments}: {np.isnan(cost).sum()} of {len(cost)} units have no cost and the others do; "
+            "give each one, or --cost for those without"
+        )
+    flags = {"must": table.must, "excluded": table.excluded}
+    for name, mask in masks.items():
+        if mask is not None:  # a unit that the mask touches is excluded whole, and treated if it is mostly inside
+            touched = (mask.ravel()[flat] & inside).sum(axis=1)
+            flags[name] = flags[name] | (touched > 0 if name == "excluded" else 2 * touched > inside.sum(axis=1))
+    return Units.of_groups(land, table.cells, cost=None if np.isnan(cost).all() else cost, number=table.number, **flags)
+
+
+def _covered(path: Path, place: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Cells that a raster marks or features cover (H, W)."""
+    breaks = read_breaks(path, **place)
+    covered = np.zeros(place["shape"], bool)
+    covered.flat[breaks.cells] = True
+    return covered
+
+
+def _cost(land: Landscape, given: str) -> npt.NDArray[np.float64]:
+    """Money per hectare in each cell (H, W), from a number or a raster."""
+    try:
+        cost = np.full(land.shape, float(given))
+    except ValueError:
+        cost = read_aligned(given, crs=land.crs, transform=land.transform, shape=land.shape, what="cost").astype(float)
+    bad = ~(cost >= 0) & land.treatable
+    if bad.any():
+        raise InputError(f"--cost: {given}: {bad.sum()} treatable cells have no cost of 0 or more; mend the raster")
+    return np.asarray(np.nan_to_num(cost))
+
+
+def _planning(land: Landscape, fires: Fires, robust: str | None, cvar: float) -> tuple[Fires, Objective | None]:
+    """The fires to plan on and what is to be small: where it is robust, the same fires in other weather too."""
+    if robust is None:
+        return fires, Objective(cvar=cvar) if cvar else None
+    together, scenario = pooled([fires, *stressed(fires).values()])
+    return together, Objective(scenario=scenario) if robust == "worst" else Objective(cvar=1.0)
 
 
 def _plan(
     thing: str,
     asked: Mapping[str, Any],
-    method: str,
-    budget: str,
-    simulations: int,
-    heldout: int,
-    agent: Path | None,
+    aims: Aims,
     out: Path,
     seed: int,
     as_json: bool,
 ) -> None:
     problem = _problem(thing, asked)
-    land, season = _opened(problem)
+    land, season = _opened(problem, "kept")
     duration_min = problem.fire_simulation_max_duration
     report.check_can_write_gis(land)
-    budget_units(land, budget)
-    check_draw(max(simulations, heldout))
-    if agent is not None:
+    units, method, budget = _units(land, aims), aims.method, aims.budget
+    prices(land, Units.of_cells(land) if units is None else units, budget)
+    check_draw(max(aims.simulations, aims.heldout))
+    if aims.agent is not None:
         training.check_torch()
-    learned = None if agent is None else training.load_agent(agent)
-    fires = Fires.draw(land, simulations, seed, weather=season, duration_min=duration_min)
+    learned = None if aims.agent is None else training.load_agent(aims.agent)
+    drawn = Fires.draw(land, aims.simulations, seed, weather=season, duration_min=duration_min)
+    fires, objective = _planning(land, drawn, aims.robust, aims.cvar)
     folder = check_output_folder(out)
     quiet = problem.is_demo or "fire_simulation_max_duration" in asked
     _tell(land, season, None if quiet else problem.fire_simulation_max_duration)
+    how: dict[str, Any] = {"seed": seed, "units": units, "objective": objective}
+    limits: dict[str, Any] = {"max_simulations": aims.max_simulations, "max_seconds": aims.max_seconds}
     with _progress() as say:
         say("prepare", 0.0, COMPILING)
         warm_up()
@@ -498,80 +675,132 @@ def _plan(
             plans["agent"] = training.agent_plan(learned, land, fires, budget)
             learned.close()
         # The chosen method first, then the rules it is set against.
-        for name in dict.fromkeys((method, *AGAINST)):
+        for name in dict.fromkeys((method, *planners.RULES)):
             say("plan", 0.0, name)
-            if name == "sequential_dpv":
-                plans[name] = planners.sequential_dpv(
-                    land, fires, budget, seed=seed, progress=lambda done, of: say("plan", done / of, "sequential_dpv")
+            if name != "agent":
+                plans[name] = planners.planner(name)(
+                    land,
+                    fires,
+                    budget,
+                    progress=partial(_tell_plan, say, name),
+                    **how,
+                    **(limits if name == method else {}),
                 )
-            elif name != "agent":
-                plans[name] = planners.planner(name)(land, fires, budget, seed=seed)
-        say("judge", 0.0, f"on {heldout} held-out fires")
-        judging = Fires.draw(land, heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
-        scores = judge({method: plans[method], **plans}, land, judging)
         chosen = plans[method]
+        say("judge", 0.0, f"on {aims.heldout} held-out fires")
+        judging = Fires.draw(land, aims.heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
+        scenarios = _scenarios(problem, land, judging)
+        others: dict[str, Plan] = {}
+        frequency = None
+        if aims.resamples:
+            say("how sure", 0.0, "planning on resampled fires")
+            again = planners.planner("sequential_dpv" if method == "agent" else method)
+            frequency = selection_frequency(
+                again,
+                land,
+                fires,
+                budget,
+                resamples=aims.resamples,
+                **how,
+                **limits,
+                say=lambda done, message: say("how sure", done, message),
+            )
+            other = alternative(chosen, again, land, fires, budget, **how, **limits)
+            others = {} if other is None else {ALTERNATIVE: other}
+        first = {method: chosen, **plans, **others}
+        scores = judge(
+            first,
+            land,
+            judging,
+            training=fires,
+            scenarios=scenarios,
+            say=lambda done, _: say("judge", done, f"{aims.heldout} held-out fires, {1 + len(scenarios)} scenarios"),
+        )
+        curve = budget_curve(first, land, judging)
         burned = spread(land, fires).burn_probability().flat[chosen.cells] > 0
         idle = int((~burned).sum()) if chosen.chosen_on else 0
         say("write", 0.0, "maps")
         tags = _circumstances(land, problem, seed)
+        tags |= {"budget": budget, "simulations": aims.simulations} | {
+            name: value for name, value in (("robust", aims.robust), ("cvar", aims.cvar or None)) if value is not None
+        }
         settings = {
             "landscape": thing,
             "label": land.label,
-            "method": method,
-            "agent": None if agent is None else str(agent),
-            "budget": budget,
-            "budget_units": len(chosen),
+            **{name: str(value) if isinstance(value, Path) else value for name, value in aims._asdict().items()},
+            "budget_units": chosen.units,
             "grid": land.shape,
             "area_of_interest": land.aoi_window,
             **tags,
-            "simulations": simulations,
-            "heldout": heldout,
             "planning_fires": f"{fires.origin} digest {fires.digest}",
             "heldout_fires": f"{judging.origin} digest {judging.digest}",
             "workers": parallel.available_cores(),
             "out": str(folder),
         }
         training.write_resolved(folder, settings)
-        report.hand_over(folder, land, chosen, judging, scores, method, tags)
+        report.hand_over(folder, land, chosen, judging, scores, method, tags, curve)
+        if frequency is not None:
+            report.write_frequency(folder, land, frequency, aims.resamples, tags)
+        for other in others.values():
+            report.write_plan(folder, "alternative", land, other, tags)
         say("write", 1.0, "")
     if as_json:
-        print(json.dumps({"folder": str(folder), **report.score_facts(scores), "units_where_nothing_burned": idle}))
+        facts = report.score_facts(scores, curve, aims.interval)
+        print(json.dumps({"folder": str(folder), **facts, "units_where_nothing_burned": idle}))
         return
     print(_heading(land, problem))
-    print("\n".join(report.score_lines(scores)))
+    print("\n".join(report.score_lines(scores, curve, aims.interval)))
+    if frequency is not None:
+        sure = frequency.flat[chosen.cells]
+        print(
+            f"how sure: planned on {aims.resamples} resampled sets of fires, {np.mean(sure >= 0.8):.0%} of its cells "
+            f"are chosen at least 8 times in 10, {np.mean(sure < 0.2):.0%} less than 2 times (selection_frequency.tif)"
+        )
     if idle:
         print(
-            f"note: {idle} of {len(chosen)} units lie where no planning fire burned; "
+            f"note: {idle} of {len(chosen)} cells lie where no planning fire burned; "
             "raise --simulations or lower --budget"
         )
     print(f"plan, maps and scores: {folder}")
+
+
+def _tell_plan(say: Say, name: str, done: int, of: int) -> None:
+    say("plan", done / of, name)
+
+
+ALTERNATIVE = "another plan"  # the best that differs in half of its units
 
 
 @app.command()
 @asks(*ASKED)
 def evaluate(
     landscape: Thing,
-    plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="plan.tif files on the same grid")],
+    plans: Annotated[
+        list[Path], typer.Argument(metavar="PLAN...", help="rasters, GIS vector files or Cell2Fire csv files of breaks")
+    ],
     asked: dict[str, Any],
     heldout: Annotated[int | None, typer.Option(min=2, help="fires that judge", show_default="2000")] = None,
     fires: FireSet = None,
+    budget: Annotated[
+        str | None, typer.Option(help="refuse plans over it: 5%, a number of cells, '30 ha', '$50000'")
+    ] = None,
+    reproject: Annotated[bool, typer.Option(help="bring plans of other grids to the landscape's")] = False,
+    interval: Interval = 1.0,
     method: Method = "threading",
     ray_address: RayAddress = None,
     shard: ShardOption = None,
-    out: Annotated[Path | None, typer.Option(help="folder for the shard")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for tables and a picture, or the shard")] = None,
     seed: Seed = 0,
     workers: WorkersOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge plans (rasters of breaks) on held-out fires, as paired differences with 95 % intervals.
+    """Judge plans on held-out fires, as paired differences with 95 % intervals, in the planned weather and in other.
 
     What no option says is taken from the first plan's tags, if fuelbreak wrote it: so a plan is judged as it was made.
     """
     parallel.use_at_most(workers)
     apart = _apart(method, ray_address, shard, out)
-    if shard is None and out is not None:
-        raise InputError("--out: scores are printed; a folder is for --shard I/N")
-    _evaluate(landscape, plans, asked, heldout, fires, seed, as_json, apart, out)
+    _evaluate(landscape, plans, asked, heldout, fires, budget, reproject, interval, seed, as_json, apart, out)
 
 
 def _evaluate(
@@ -580,11 +809,16 @@ def _evaluate(
     asked: Mapping[str, Any],
     heldout: int | None,
     fires: Path | None,
+    budget: str | None,
+    reproject: bool,
+    interval: float,
     seed: int,
     as_json: bool,
     apart: Apart,
     out: Path | None,
 ) -> None:
+    if not 0 < interval <= 100:
+        raise InputError(f"--interval: {interval:g} percentage points; give above 0, such as 1")
     given: dict[str, Path] = {}
     for path in plans:
         name = path.resolve().parent.name + "/" + path.stem if path.stem == "plan" else path.stem
@@ -598,14 +832,14 @@ def _evaluate(
     _refuse_beside_fires(fires, asked, heldout=heldout)
     heldout = HELDOUT if heldout is None else heldout
     # Saved fires know best what they burned in; of the plan its grid still holds.
-    tags, source = read_tags(plans[0]), plans[0]
+    tags, source = _tags(plans[0]), plans[0]
     if fires is not None:
         tags, source = tags | read_vector_tags(fires), fires
     settled = _settings(landscape, asked).keys()
     was = {name: value for name, value in _kept(_made_with(source, tags), asked).items() if name not in settled}
     problem = _problem(landscape, asked, was)
-    land, season = _opened(problem)
-    chosen = {name: _read_plan(land, path) for name, path in given.items()}
+    land, season = _opened(problem, "all" if fires is not None else "kept")
+    chosen = {name: _read_plan(land, path, reproject) for name, path in given.items()}
     if fires is not None:
         judging = saved_fires(fires, land, season)
     else:
@@ -631,18 +865,57 @@ def _evaluate(
             "asked": dict(asked),
             "heldout": None if fires is not None else heldout,
             "fires": None if fires is None else str(fires),
+            "budget": budget,
+            "reproject": reproject,
+            "interval": interval,
             "seed": seed,
         }
-        judged = settings(chosen, land, judging)
+        scenarios = _scenarios(problem, land, judging)
+        judged = settings(chosen, land, judging, scenarios=scenarios, budget=budget)
         burned = _burned(judged, apart, out, _run("evaluate", told, land, judging, chosen), say, "judge")
         if burned is None:
             return
-        scores = judge_of(chosen, burned)
+        scores = judge_of(chosen, burned, tuple(scenarios), _own_fires(chosen, land, season, problem, given))
+        say("curve", 0.0, "")
+        curve = budget_curve(chosen, land, judging, say=lambda done, message: say("curve", done, message))
+        written = [] if out is None else report.write_judgment(check_output_folder(out), scores, curve)
     if as_json:
-        print(json.dumps(report.score_facts(scores)))
+        print(json.dumps(report.score_facts(scores, curve, interval)))
         return
     print(_heading(land, problem))
-    print("\n".join(report.score_lines(scores)))
+    print("\n".join(report.score_lines(scores, curve, interval)))
+    if written:
+        print(f"{', '.join(written)}: {out}")
+
+
+def _own_fires(
+    plans: Mapping[str, Plan], land: Landscape, season: Season, problem: Problem, given: Mapping[str, Path]
+) -> dict[str, float]:
+    """Loss avoided by plans of ours on the fires they were chosen on, where their tags say how to draw those."""
+    found: dict[str, float] = {}
+    for name, plan in plans.items():
+        tags = _tags(given[name])
+        origin = next((each for each in plan.chosen_on if each.startswith("train:")), None)
+        if origin is None or not tags.get("simulations", "").isdigit():
+            continue
+        fires = Fires.draw(
+            land,
+            int(tags["simulations"]),
+            int(origin.partition(":")[2]),
+            weather=season,
+            duration_min=problem.fire_simulation_max_duration,
+        )
+        if "robust" in tags:
+            fires, _ = _planning(land, fires, tags["robust"], 0.0)
+        found |= training_scores({name: plan}, land, fires)
+    return found
+
+
+def _tags(path: Path) -> dict[str, str]:
+    """Tags of a plan's file; none where its kind holds none."""
+    if path.suffix.lower() == ".csv":
+        return {}
+    return read_vector_tags(path) if path.suffix.lower() in VECTOR_FILES else read_tags(path)
 
 
 HELDOUT, SIMULATED = 2000, 1000
@@ -801,27 +1074,25 @@ def _made_with(path: Path, tags: Mapping[str, str]) -> dict[str, Any]:
     return made
 
 
-def _read_plan(landscape: Landscape, path: Path) -> Plan:
-    """A plan from a raster of ranks (0 or nodata: untreated), on the landscape's grid."""
-    ranks, header = read_break_raster(path)
-    here = landscape.transform
-    assert here is not None  # it was opened from a file, or is the demo
-    if ranks.shape != landscape.shape or not same_place(here, header.transform):
-        grids = [
-            f"{rows} x {cols} cells with its corner at {place[2]:.10g}, {place[5]:.10g}"
-            for (rows, cols), place in ((ranks.shape, header.transform), (landscape.shape, here))
-        ]
-        raise InputError(
-            f"{path}: its grid of {grids[0]} is not the landscape's, {grids[1]}; "
-            "give the --window and --buffer it was made with"
+def _read_plan(landscape: Landscape, path: Path, reproject: bool = False) -> Plan:
+    """A plan from a raster of ranks, a vector file of breaks or a Cell2Fire csv file, on the landscape's grid."""
+    breaks = read_breaks(
+        path, crs=landscape.crs, transform=landscape.transform, shape=landscape.shape, reproject=reproject
+    )
+    sizes = np.bincount(breaks.unit - 1)
+    told: dict[str, Any] = {} if (sizes == 1).all() else {"sizes": sizes}
+    if breaks.cost is not None and np.isfinite(breaks.cost).all():
+        told["cost"] = breaks.cost
+    try:
+        return Plan.from_flat(
+            landscape,
+            breaks.cells,
+            method=path.stem,
+            chosen_on=tuple(breaks.tags.get("chosen_on", "").split()),
+            **told,
         )
-    if header.crs is not None and landscape.crs is not None and not same_crs(header.crs, landscape.crs):
-        raise InputError(
-            f"{path}: its coordinate system {crs_name(header.crs)} is not the landscape's, {crs_name(landscape.crs)}; "
-            "reproject it with gdalwarp -r near, or give a plan for this landscape"
-        )
-    treated = np.flatnonzero(ranks > 0)
-    return Plan.from_flat(landscape, treated[np.argsort(ranks.flat[treated], kind="stable")], method=path.stem)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 @app.command()

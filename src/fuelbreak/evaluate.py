@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuelbreak.errors import InputError
-from fuelbreak.landscape import Landscape, Plan, Units, prices
+from fuelbreak.landscape import Landscape, Plan, Units, parse_budget, prices
 from fuelbreak.objective import Objective, conditional_value_at_risk
 from fuelbreak.planners import Planner
 from fuelbreak.scenarios import Fires, stressed
@@ -317,15 +317,24 @@ def check_plan(
         raise InputError(f"evaluate: plan {name!r}: {error}") from None
     if budget is None:
         return
-    units = Units.of_cells(landscape) if units is None else units
-    price, amount = prices(landscape, units, budget)
-    of = np.unique(units.unit_of[plan.cells])
-    if (of < 0).any():
-        raise InputError(f"evaluate: plan {name!r} has cells in no treatment unit; leave the units out, or the cells")
-    if price[of].sum() > amount * (1 + 1e-9):
+    advice = "give a share like '5%', a number of units, '30 ha' or '$50000'"
+    if units is None and parse_budget(budget, advice).of == "money":
+        if plan.cost is None:
+            raise InputError(f"evaluate: plan {name!r} has no cost to hold against {budget}; give one in its file")
+        amount, spent, thing = float(parse_budget(budget, advice).number), float(plan.cost.sum()), "money"
+    else:
+        units = Units.of_cells(landscape) if units is None else units
+        price, amount = prices(landscape, units, budget)
+        of = np.unique(units.unit_of[plan.cells])
+        if (of < 0).any():
+            raise InputError(
+                f"evaluate: plan {name!r} has cells in no treatment unit; leave the units out, or the cells"
+            )
+        spent, thing = float(price[of].sum()), "units" if (price == 1).all() and not units.single else "cells"
+    if spent > amount * (1 + 1e-9):
         raise InputError(
-            f"evaluate: plan {name!r} is over the budget of {budget}: its {len(plan)} cells in {len(of)} units take "
-            f"{price[of].sum():g} of {amount:g}; give a larger budget, or a shorter plan"
+            f"evaluate: plan {name!r} is over the budget of {budget}: its {len(plan)} cells take {spent:g} of "
+            f"{amount:g} ({thing}); give a larger budget, or a shorter plan"
         )
 
 

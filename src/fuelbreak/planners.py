@@ -950,6 +950,10 @@ PLANNERS: dict[str, Planner] = {
 }
 
 
+# What a plan is set against where it is handed over: rules that take a moment.
+RULES = ("random", "burn_probability", "static_dpv", "sequential_dpv")
+
+
 def planner(name: str) -> Planner:
     """A planner by name, hyphens or underscores; an unknown one is refused with the names there are."""
     key = name.replace("-", "_")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fuelbreak.errors import InputError
-from fuelbreak.evaluate import CAVEAT, Scores
+from fuelbreak.evaluate import CAVEAT, DESIGN_WEATHER, NO_BREAKS, Scores
 from fuelbreak.formats import write_breaks, write_perimeters, write_raster
 from fuelbreak.landscape import Landscape, Plan
 from fuelbreak.parallel import CoreUse
@@ -50,6 +50,32 @@ def check_can_write_gis(landscape: Landscape) -> None:
         )
 
 
+def write_plan(folder: Path, stem: str, landscape: Landscape, plan: Plan, tags: Mapping[str, object]) -> None:
+    """Write a plan as a raster of the rank of building (0 untreated) and a GeoPackage with a square for each cell."""
+    check_can_write_gis(landscape)
+    place: dict[str, Any] = {"crs": landscape.crs, "transform": landscape.transform}
+    rank = np.zeros(landscape.shape, np.int16 if plan.units < 2**15 else np.float32)
+    rank.flat[plan.cells] = plan.unit_rank
+    tags = {"method": plan.method, "chosen_on": " ".join(plan.chosen_on), **tags}
+    write_raster(
+        folder / f"{stem}.tif",
+        rank,
+        **place,
+        nodata=NODATA,
+        tags=tags,
+        description="rank of building, 0 untreated",
+    )
+    columns: dict[str, npt.NDArray[Any]] = {
+        "rank": plan.unit_rank,
+        "kind": np.array([plan.kind] * len(plan), dtype=object),
+        "area_ha": np.full(len(plan), landscape.hectares_per_cell),
+    }
+    if plan.cost is not None:  # a cell's share of its unit's
+        unit = plan.unit_rank - 1
+        columns["cost"] = (plan.cost / np.bincount(unit))[unit]
+    write_breaks(folder / f"{stem}.gpkg", plan.row_col, columns, **place)
+
+
 def hand_over(
     folder: Path,
     landscape: Landscape,
@@ -58,49 +84,29 @@ def hand_over(
     scores: Scores,
     name: str,
     settings: Mapping[str, object],
+    curve: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write a plan's files into `folder`.
 
-    plan.tif (rank of building, 0 untreated), plan.gpkg (layer breaks), burn_probability_before.tif and _after.tif on
-    the fires that judged, scores.csv, map.png.
+    plan.tif and plan.gpkg (`write_plan`), burn_probability_before.tif and _after.tif on the fires that judged, the
+    tables and the picture of `write_judgment`, map.png.
 
     Parameters
     ----------
     name : of the plan in the scores
     settings : what the plan was made with, for the tags of the rasters
+    curve : of `budget_curve`
     """
     check_can_write_gis(landscape)
     crs, transform = landscape.crs, landscape.transform
     tags = {
-        "method": plan.method,
         "landscape": landscape.label,
         "fires": f"{len(fires)} {fires.origin} digest {fires.digest}",
         "caveat": CAVEAT,
         **settings,
     }
-    rank = np.zeros(landscape.shape, np.int16 if len(plan.cells) < 2**15 else np.float32)
-    rank.flat[plan.cells] = np.arange(1, len(plan.cells) + 1)
-    write_raster(
-        folder / "plan.tif",
-        rank,
-        crs=crs,
-        transform=transform,
-        nodata=NODATA,
-        tags=tags,
-        description="rank of building, 0 untreated",
-    )
-    n = len(plan.cells)
-    write_breaks(
-        folder / "plan.gpkg",
-        plan.row_col,
-        {
-            "rank": np.arange(1, n + 1),
-            "kind": np.array([plan.kind] * n, dtype=object),
-            "area_ha": np.full(n, landscape.cell_size_m**2 / 1e4),
-        },
-        crs=crs,
-        transform=transform,
-    )
+    write_plan(folder, "plan", landscape, plan, tags)
+    tags["method"] = plan.method
     fields = Fields(landscape, fires.weather)
     before = spread(landscape, fires, fields=fields).burn_probability()
     after = spread(landscape, fires, plan, fields=fields).burn_probability()
@@ -115,7 +121,7 @@ def hand_over(
             tags=tags | {"meaning": meaning},
             description=f"burn probability {word} treatment",
         )
-    write_scores(folder / "scores.csv", scores)
+    write_judgment(folder, scores, curve)
     mean, low, high = scores.loss_avoided(name)
     title = (
         f"{len(plan.cells)} cells of firebreak ({name}) avoid {mean:.1%} of the expected loss "
@@ -124,6 +130,21 @@ def hand_over(
     if scores.reached_edge_share > EDGE_LIMIT:
         title += f"\n{scores.reached_edge_share:.0%} of the fires reach the map's edge, which acts as a break for them"
     plan_figure(landscape, before, after, plan, title).savefig(folder / "map.png", dpi=MAP_DPI)
+
+
+def write_frequency(
+    folder: Path, landscape: Landscape, frequency: F4, resamples: int, tags: Mapping[str, object]
+) -> None:
+    """Write how often each cell is chosen on resampled fires: selection_frequency.tif."""
+    write_raster(
+        folder / "selection_frequency.tif",
+        frequency,
+        crs=landscape.crs,
+        transform=landscape.transform,
+        nodata=NODATA,
+        tags={"meaning": f"share of {resamples} resampled sets of fires on which the cell was chosen", **tags},
+        description="selection frequency",
+    )
 
 
 FLAME_CLASSES_FT = ("0-2", "2-4", "4-6", "6-8", "8-12", "over 12")
@@ -246,14 +267,39 @@ def sizes_figure(fit: SizeFit, units: str = "metric") -> Figure:
     return figure
 
 
-def write_scores(path: Path, scores: Scores) -> None:
-    """Write the table of scores as CSV."""
-    rows = scores.table()
-    with path.open("w", newline="", encoding="utf-8") as file:
+def write_judgment(folder: Path, scores: Scores, curve: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Write what the judge found into `folder`: tables as CSV (and Parquet, where pyarrow is installed), and a picture.
+
+    scores, differences, robustness, budget_curve (if there is one), scores.png. Returns the names of the files.
+    """
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {
+        "scores": [{**row, "tied_with": "; ".join(row["tied_with"])} for row in scores.table()],
+        "differences": differences(scores),
+        "robustness": scores.robustness(),
+        "budget_curve": curve,
+    }
+    written = []
+    for stem, rows in tables.items():
+        if rows:
+            written += write_table(folder, stem, rows)
+    scores_figure(scores, curve).savefig(folder / "scores.png", dpi=MAP_DPI)
+    return [*written, "scores.png"]
+
+
+def write_table(folder: Path, stem: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write rows as CSV, and as Parquet where pyarrow is installed; returns the names of the files."""
+    with (folder / f"{stem}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return [f"{stem}.csv"]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), folder / f"{stem}.parquet")
+    return [f"{stem}.csv", f"{stem}.parquet"]
 
 
 def differences(scores: Scores) -> list[dict[str, Any]]:
@@ -262,26 +308,38 @@ def differences(scores: Scores) -> list[dict[str, Any]]:
     rows = []
     for other in others:
         mean, low, high = scores.difference(first, other)
-        # What is printed as 0.0 points is no difference, however narrow its interval.
-        clear = (low > 0 or high < 0) and round(100 * mean, 1) != 0
-        verdict = ("more" if mean > 0 else "less") if clear else "no clear difference"
+        verdict = ("more" if mean > 0 else "less") if scores.is_clear(first, other) else "no clear difference"
         rows.append({"plan": first, "against": other, "mean": mean, "low": low, "high": high, "verdict": verdict})
     return rows
 
 
-def score_facts(scores: Scores) -> dict[str, Any]:
-    """The scores for a program: the table, the paired differences, and what limits both."""
+def score_facts(scores: Scores, curve: Sequence[Mapping[str, Any]] = (), points: float = 1.0) -> dict[str, Any]:
+    """What the judge found, for a program: tables as in `write_judgment`, and what limits them."""
     return {
         "scores": scores.table(),
         "differences": differences(scores),
+        "robustness": scores.robustness(),
+        "budget_curve": list(curve),
+        "fires": len(scores.weight),
+        "fires_needed": {"points": points, "plans": _needed(scores, points)},
         "reached_edge_share": scores.reached_edge_share,
         "range_warning": scores.range_warning,
         "caveat": CAVEAT,
     }
 
 
-def score_lines(scores: Scores) -> list[str]:
-    """The table of scores as text lines, best first, then the first plan's paired differences from the others."""
+def _needed(scores: Scores, points: float) -> dict[str, int]:
+    """How many fires the first plan's figure, and its difference from each other plan, need."""
+    first = scores.names[1]
+    return {other: scores.fires_needed(first, other, points=points) for other in (NO_BREAKS, *scores.names[2:])}
+
+
+def score_lines(scores: Scores, curve: Sequence[Mapping[str, Any]] = (), points: float = 1.0) -> list[str]:
+    """What the judge found as lines of text.
+
+    The table of scores, best first; the first plan's paired differences from the others, and ties; how plans fare if
+    things go otherwise; what the first part of the first plan buys; how many fires a narrower interval takes.
+    """
     lines = []
     if scores.reached_edge_share > EDGE_LIMIT:
         lines.append(
@@ -292,21 +350,115 @@ def score_lines(scores: Scores) -> list[str]:
     if scores.range_warning is not None:
         lines.append(scores.range_warning)
     lines.append(
-        f"{'plan':<18}{'units':>6}  {'loss avoided':>12}  {'95 % interval':>17}  {'simulations':>11}  {'CPU s':>7}"
+        f"{'plan':<18}{'units':>6}  {'loss avoided':>12}  {'95 % interval':>17}  {'own fires':>9}  "
+        f"{'simulations':>11}  {'cells solved':>12}  {'CPU s':>7}"
     )
     for row in sorted(scores.table(), key=lambda row: -row["loss_avoided"]):
         interval = f"{row['low']:.1%} to {row['high']:.1%}"
+        own = "" if row["training_loss_avoided"] is None else f"{row['training_loss_avoided']:.1%}"
         lines.append(
-            f"{row['plan']:<18}{row['units']:>6}  {row['loss_avoided']:>12.1%}  {interval:>17}  "
-            f"{row['simulations']:>11,}  {row['seconds']:>7.2f}"
+            f"{row['plan']:<18}{row['units']:>6}  {row['loss_avoided']:>12.1%}  {interval:>17}  {own:>9}  "
+            f"{row['simulations']:>11,}  {row['cells_solved']:>12,}  {row['seconds']:>7.2f}"
         )
     for row in differences(scores):
         mean, low, high = (100 * row[key] for key in ("mean", "low", "high"))
         lines.append(
             f"{row['plan']} - {row['against']}: {mean:+.1f} points ({low:+.1f} to {high:+.1f}): {row['verdict']}"
         )
+    told = set[frozenset[str]]()
+    for name, (rank, tied) in scores.ranking().items():
+        new = [other for other in tied if frozenset((name, other)) not in told]
+        told |= {frozenset((name, other)) for other in new}
+        if new:
+            lines.append(f"rank {rank}, tied: {name} with {', '.join(new)}")
+    lines += _robust_lines(scores)
+    first = scores.names[1]
+    steps = [row for row in curve if row["plan"] == first and row["units"]]
+    if len(steps) > 1:
+        half = steps[(len(steps) - 1) // 2]
+        lines.append(
+            f"the first {half['units']} units of {first} avoid {half['loss_avoided']:.1%}, "
+            f"all {steps[-1]['units']} {steps[-1]['loss_avoided']:.1%}"
+        )
+    lines += _interval_lines(scores, points)
     lines.append(CAVEAT)
     return lines
+
+
+def _interval_lines(scores: Scores, points: float) -> list[str]:
+    """Whether more fires would make the first plan's interval as narrow as wanted."""
+    first, needed = scores.names[1], _needed(scores, points)
+    most = max(needed.values())
+    if most <= len(scores.weight):
+        return []
+    what = max(needed, key=needed.__getitem__)
+    thing = first if what == NO_BREAKS else f"{first} - {what}"
+    return [f"an interval of +-{points:g} points for {thing} takes about {most:,} held-out fires (--heldout {most})"]
+
+
+def _robust_lines(scores: Scores) -> list[str]:
+    """Loss avoided by plan and scenario, the worst case of each and its regret."""
+    if not scores.scenarios:
+        return []
+    names = (DESIGN_WEATHER, *scores.scenarios)
+    wide = max(len(name) for name in names) + 2
+    rows = {(row["plan"], row["scenario"]): row for row in scores.robustness()}
+    plans = scores.best_first
+    columns = [max(len(plan), 8) + 2 for plan in plans]
+    lines = ["loss avoided if things go otherwise:"]
+    lines.append(" " * wide + "".join(f"{plan:>{column}}" for plan, column in zip(plans, columns, strict=True)))
+    for name in names:
+        shares = "".join(
+            f"{rows[plan, name]['loss_avoided']:>{column}.1%}" for plan, column in zip(plans, columns, strict=True)
+        )
+        lines.append(f"{name:<{wide}}{shares}")
+    first = scores.names[1]
+    worst, share, sorry, regret = scores.worst_case(first)
+    lines.append(
+        f"worst case of {first}: {worst}, {share:.1%}; "
+        + (f"greatest regret: {100 * regret:.1f} points with {sorry}" if regret > 0 else "no plan here does better")
+    )
+    return lines
+
+
+def scores_figure(scores: Scores, curve: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """What the next unit buys, and how plans fare if things go otherwise, both with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for i, name in enumerate(scores.best_first):
+        color = f"C{i % 10}"
+        rows = [row for row in curve if row["plan"] == name]
+        if rows:
+            units = [row["units"] for row in rows]
+            left.plot(units, [100 * row["loss_avoided"] for row in rows], color=color, label=name)
+            left.fill_between(
+                units, [100 * row["low"] for row in rows], [100 * row["high"] for row in rows], color=color, alpha=0.15
+            )
+        else:
+            mean, low, high = (100 * each for each in scores.loss_avoided(name))
+            at = scores.plans[name].units
+            left.errorbar([at], [mean], [[mean - low], [high - mean]], fmt="o", color=color, label=name)
+    left.set(xlabel="units built", ylabel="loss avoided (%)", title="what the next unit buys", ylim=(0, None))
+    left.legend(fontsize=8)
+    names = (DESIGN_WEATHER, *scores.scenarios)
+    rows_of = {(row["plan"], row["scenario"]): row for row in scores.robustness()}
+    for i, plan in enumerate(scores.best_first):
+        shift = (i - (len(scores.names) - 2) / 2) * 0.7 / max(len(scores.names) - 1, 1)
+        means = np.array([rows_of[plan, name]["loss_avoided"] for name in names])
+        low = means - [rows_of[plan, name]["low"] for name in names]
+        high = np.array([rows_of[plan, name]["high"] for name in names]) - means
+        right.errorbar(
+            100 * means, np.arange(len(names)) + shift, xerr=100 * np.stack([low, high]), fmt="o", ms=4,
+            color=f"C{i % 10}", label=plan,
+        )  # fmt: skip
+    right.set_yticks(range(len(names)), names)
+    right.invert_yaxis()
+    right.set(xlabel="loss avoided (%)", title="if things go otherwise")
+    right.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"{len(scores.weight):,} held-out fires, 95 % intervals of their sampling", fontsize=11)
+    return figure
 
 
 def _hillshade(landscape: Landscape) -> F4:

@@ -252,7 +252,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     """
     check_torch()
     landscape = config.open()
-    season = config.season(landscape)
+    season = config.season(landscape, "kept")
     budget_units(landscape, config.budget)
     if landscape.crs is None:
         raise InputError(
@@ -581,7 +581,7 @@ def _judged(
     # The weights were chosen on the validation fires, so those must not judge the plan either.
     plan = replace(plan, chosen_on=(*plan.chosen_on, validation.digest, validation.origin))
     plans = {
-        name: rule(landscape, planning, config.budget, seed=config.seed) for name, rule in planners.PLANNERS.items()
+        name: planners.planner(name)(landscape, planning, config.budget, seed=config.seed) for name in planners.RULES
     }
     heldout = Fires.draw(
         landscape,

@@ -165,7 +165,8 @@ def test_plan_by_another_rule(tif, tmp_path, capsys, method):
     assert answer["folder"] == str(out_folder)
     name = method.replace("-", "_")
     table = {row["plan"]: row for row in answer["scores"]}
-    assert set(table) == {"no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv"}
+    rules = {"no breaks", "random", "burn_probability", "static_dpv", "sequential_dpv", name}
+    assert set(table) == rules | {"another plan"}
     assert table[name]["units"] == 5
     assert answer["caveat"] == CAVEAT
     assert 0 <= answer["reached_edge_share"] <= 1
@@ -248,7 +249,7 @@ def test_units_where_no_planning_fire_burned_are_told(tif, tmp_path, capsys):
     burned = spread(land, Fires.draw(land, 2, 0, weather=fire_season(), duration_min=10)).burn_probability() > 0
     idle = int((treated & ~burned).sum())
     assert idle > 0
-    assert f"note: {idle} of 150 units lie where no planning fire burned; raise --simulations or lower --budget" in out
+    assert f"note: {idle} of 150 cells lie where no planning fire burned; raise --simulations or lower --budget" in out
     _, out, _ = run(capsys, "plan", tif, *QUICK, "--budget", "2", "--out", tmp_path / "few")
     assert "no planning fire" not in out
 
@@ -534,7 +535,11 @@ def test_a_budget_that_buys_nothing_or_too_much(tif, tmp_path, capsys, command, 
 @pytest.mark.parametrize(
     ("arguments", "names", "remedy"),
     [
-        (("--method", "magic-wand"), "'magic-wand'", "random, burn_probability, static_dpv, sequential_dpv, agent"),
+        (
+            ("--method", "magic-wand"),
+            "'magic-wand'",
+            "random, burn_probability, static_dpv, sequential_dpv, betweenness",
+        ),
         (("--method", "agent"), "which agent", "--agent RUN_FOLDER"),
         (("--method", "agent", "--agent", "no/run"), "no/run", "give"),
         (("--window", "1,2,3"), "'1,2,3'", "four whole numbers"),

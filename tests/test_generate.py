@@ -76,7 +76,7 @@ def test_fires_run_in_them():
         fires = Fires.draw(land, 40, 0, weather=season, duration_min=240)
         sizes.append(spread(land, fires).burned_cells.mean())
     assert np.mean(np.array(whole) > 0.6) >= 0.95
-    assert 0.1 < min(rates)
+    assert min(rates) > 0.1
     assert max(rates) < 60
     assert min(sizes) > 10
 
@@ -86,7 +86,10 @@ def test_they_can_be_written_as_gis_files(tmp_path):
     write_raster(tmp_path / "fuel.tif", land.fuel_model, crs=land.crs, transform=land.transform)
 
 
-@pytest.mark.parametrize("wrong", [(3, 10, 0, 0), (10, 3000, 0, 0), (10, 10, -1, 0), (10, 10, 1.5, 0), (10, 10, 0, -1), (9.5, 10, 0, 0)])  # fmt: skip
+WRONG = [(3, 10, 0, 0), (10, 3000, 0, 0), (10, 10, -1, 0), (10, 10, 1.5, 0), (10, 10, 0, -1), (9.5, 10, 0, 0)]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_what_cannot_be_made_is_refused(wrong):
     rows, cols, seed, buffer = wrong
     with pytest.raises(InputError, match="generated landscape"):

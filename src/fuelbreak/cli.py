@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from fuelbreak import __version__, bench, parallel, planners, report, streams
+from fuelbreak import __version__, bench, leaderboard, parallel, planners, report, streams
 from fuelbreak import train as training
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import (
@@ -124,7 +124,7 @@ def _option(flag: str, kind: Any, text: str, default: str | None = None, panel: 
     return Annotated[kind, _flag(flag, text, default, panel)]
 
 
-_LAND, _FIRE = "Landscape", "Fires"
+_LAND, _FIRE, _RISK = "Landscape", "Fires", "Values at risk"
 # What is asked before any fire burns, by the name of its setting in `Problem`; None stands for that one's default.
 ASKED: dict[str, Any] = {
     "window": _option(
@@ -170,6 +170,22 @@ ASKED: dict[str, Any] = {
     ),
     "crown_rate": _option("--crown-rate", str | None, "active crown fire: rothermel or cruz", "rothermel"),
     "wind_limit": _option("--wind-limit/--no-wind-limit", bool | None, "hold effective wind as Behave does", "on"),
+    "values": _option(
+        "--values", list[str] | None, "raster of values at risk; repeat for several", "burned area", panel=_RISK
+    ),
+    "responses": _option(
+        "--response",
+        list[str] | None,
+        "percent lost in flames of 0-2,2-4,4-6,6-8,8-12,12+ ft; one for each --values",
+        "all is lost",
+        panel=_RISK,
+    ),
+    "value_weights": _option(
+        "--value-weight", list[float] | None, "what a unit of each --values counts", "1", panel=_RISK
+    ),
+    "area_weight": _option(
+        "--area-weight", float | None, "what a hectare burned counts beside values", "0", panel=_RISK
+    ),
     "ignitions": _option(
         "--ignitions", str | None, "where fires start: density raster, points or polygons", "everywhere", panel=_FIRE
     ),
@@ -1320,7 +1336,8 @@ def _train_settings(
 
 def _write_training(result: training.TrainResult, config: TrainConfig) -> None:
     tags = _circumstances(result.landscape, config, config.seed)
-    report.hand_over(result.folder, result.landscape, result.plan, result.heldout, result.scores, "agent", tags)
+    curve = budget_curve(result.scores.plans, result.landscape, result.heldout)
+    report.hand_over(result.folder, result.landscape, result.plan, result.heldout, result.scores, "agent", tags, curve)
     if (result.folder / "metrics.csv").is_file():
         report.training_figure(result.folder / "metrics.csv").savefig(result.folder / "training.png", dpi=120)
 
@@ -1410,6 +1427,73 @@ def configure(
             f"({bench.told(swept.best.config)}): the choice is at {chosen / best:.0%} of the best"
         )
     print(f"configuration: {out}; use it with: fuelbreak train --config {out}")
+
+
+@app.command("leaderboard")
+def run_leaderboard(
+    half: Annotated[str, typer.Argument(help="dev, to develop on, or test, only for a dated result")] = "dev",
+    methods: Annotated[
+        str | None, typer.Option(help="planners with commas between them", show_default="all of them")
+    ] = None,
+    levels: Annotated[str, typer.Option(help="simulations a planner may use")] = "1000,10000,100000",
+    sizes: Annotated[str | None, typer.Option(help="only courses of these sizes, such as 20,40")] = None,
+    tiles: Annotated[
+        Path | None, typer.Option(help="landscape of western Montana (8-band GeoTIFF), for tiles of it too")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder; what is done there is kept", show_default="runs/leaderboard-HALF")
+    ] = None,
+    workers: WorkersOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every planner on the same frozen landscapes: loss avoided on held-out fires against what finding it costs.
+
+    Twenty landscapes of 20 x 20 to 100 x 100 cells, 5 % of them treated. Stop it when you like: it goes on from there.
+    """
+    parallel.use_at_most(workers)
+    if half not in leaderboard.SEEDS:
+        raise InputError(f"leaderboard: {half!r} is no half; use {' or '.join(leaderboard.SEEDS)}")
+    names = tuple(planners.PLANNERS) if methods is None else tuple(methods.replace("-", "_").split(","))
+    chosen = {name: planners.planner(name) for name in names}
+    numbers = {"--levels": levels, "--sizes": sizes or ""}
+    read: dict[str, list[int]] = {}
+    for flag, text in numbers.items():
+        try:
+            read[flag] = [int(part) for part in text.split(",") if part]
+        except ValueError:
+            raise InputError(f"{flag}: {text!r}; give whole numbers with commas between them") from None
+    if not read["--levels"] or min(read["--levels"]) < leaderboard.FEWEST_FIRES:
+        raise InputError(f"--levels: {levels!r}; give numbers of simulations from {leaderboard.FEWEST_FIRES} on")
+    folder = check_output_folder(Path("runs") / f"leaderboard-{half}" if out is None else out)
+    with _progress() as say:
+        say("prepare", 0.0, COMPILING)
+        warm_up()
+        rows, shares = leaderboard.run(
+            half,
+            folder,
+            methods=chosen,
+            levels=read["--levels"],
+            tiles=tiles,
+            sizes=read["--sizes"],
+            say=lambda done, message: say("courses", done, message),
+        )
+        generated = [i for i, course in enumerate(rows) if not course[0]["course"].startswith("montana")]
+        facts = leaderboard.facts([rows[i] for i in generated], [shares[i] for i in generated])
+        elsewhere = [i for i in range(len(rows)) if i not in generated]
+        facts["montana"] = leaderboard.summary([rows[i] for i in elsewhere], [shares[i] for i in elsewhere])
+        facts |= {"half": half, "version": leaderboard.VERSION, "software": f"fuelbreak {__version__}"}
+        report.write_table(folder, "courses", [row for course in rows for row in course])
+        report.write_table(folder, "summary", facts["summary"])
+        report.leaderboard_figure(facts["summary"], f"{half} landscapes, version {leaderboard.VERSION}").savefig(
+            folder / "leaderboard.png", dpi=report.MAP_DPI
+        )
+        with atomic_path(folder / "leaderboard.json") as place:
+            place.write_text(json.dumps(facts, indent=1))
+    if as_json:
+        print(json.dumps(facts))
+        return
+    print("\n".join(report.leaderboard_lines(facts)))
+    print(f"tables and figure: {folder}")
 
 
 @bench_app.command("parallel")

@@ -226,6 +226,8 @@ def summary(rows: Sequence[Sequence[Mapping[str, Any]]], shares: Sequence[F8], s
     ----------
     rows, shares : of each course, by `run_course`
     """
+    if not rows:
+        return []
     which = [(row["method"], row["level"]) for row in rows[0]]
     stack = np.stack(shares)  # (courses, plans, 1 + RESAMPLES)
     rng = np.random.default_rng([seed, 6])
@@ -261,6 +263,25 @@ def difference(
     means = np.array([per_course[drawn[i], i + 1].mean() for i in range(RESAMPLES)])
     low, high = np.quantile(means, [0.025, 0.975])
     return float(per_course[:, 0].mean()), float(low), float(high)
+
+
+def facts(rows: Sequence[Sequence[Mapping[str, Any]]], shares: Sequence[F8]) -> dict[str, Any]:
+    """What a leaderboard says: means by method and level, and the two claims that papers fall short of.
+
+    summary : `summary`; claims : by level, sequential DPV over static DPV and swap search over its start, with
+    intervals; best : by level the best planner, to be named on the development landscapes before a test
+    """
+    found = summary(rows, shares)
+    claims, best = [], {}
+    for level in sorted({row["level"] for row in found}):
+        at = [row for row in found if row["level"] == level and row["method"] != SWAP_START]
+        best[str(level)] = max(at, key=lambda row: row["loss_avoided"])["method"]
+        methods = {row["method"] for row in at}
+        for a, b in (("sequential_dpv", "static_dpv"), ("swap_search", SWAP_START)):
+            if a in methods and (b in methods or b == SWAP_START):
+                mean, low, high = difference(rows, shares, a, b, level)
+                claims.append({"level": level, "plan": a, "over": b, "mean": mean, "low": low, "high": high})
+    return {"courses": len(rows), "summary": found, "claims": claims, "best": best}
 
 
 def run(

@@ -34,6 +34,7 @@ from fuelbreak.formats import (
 )
 from fuelbreak.fuels import FuelModel
 from fuelbreak.landscape import Landscape, with_crs
+from fuelbreak.objective import ValueLayer, with_values
 from fuelbreak.scenarios import (
     DESIGN,
     CrownMethod,
@@ -78,6 +79,19 @@ class Problem(BaseModel):
         description="cells around the area of interest; null is one expected fire length, at most 25",
     )
     crs: str | None = Field(None, description="coordinate system, such as EPSG:32611, where the landscape has none")
+
+    values: tuple[str, ...] | None = Field(
+        None, description="rasters of values at risk; loss is what burns of them, in place of burned area"
+    )
+    responses: tuple[tuple[float, ...], ...] | None = Field(
+        None,
+        description="for each raster the percentages lost in flames of 0-2, 2-4, 4-6, 6-8, 8-12, over 12 feet; "
+        "null is all of it in any flame",
+    )
+    value_weights: tuple[float, ...] | None = Field(
+        None, description="what a unit of each raster counts; null is 1 each"
+    )
+    area_weight: float = Field(0.0, ge=0, description="what a hectare burned counts beside values")
 
     units: Literal["metric", "us"] = Field(
         "metric", description="of options, of what is printed and of wind rasters; us: 20-ft wind in mph, acres, feet"
@@ -145,10 +159,16 @@ class Problem(BaseModel):
             settled["fire_simulation_max_duration"] = minutes
         return settled
 
-    @field_validator("window", "burn_period", "wind_rasters", mode="before")
+    @field_validator("window", "burn_period", "wind_rasters", "values", "value_weights", mode="before")
     @classmethod
     def _numbers(cls, value: object) -> object:
         return _parts(value)
+
+    @field_validator("responses", mode="before")
+    @classmethod
+    def _curves(cls, value: object) -> object:
+        several = value.split(";") if isinstance(value, str) else value
+        return [_parts(each) for each in several] if isinstance(several, list | tuple) else several
 
     @field_validator("burn_period")
     @classmethod
@@ -175,6 +195,18 @@ class Problem(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _for_each_value(self: P) -> P:
+        if self.values is None:
+            if self.responses is not None or self.value_weights is not None or self.area_weight:
+                raise ValueError("responses, value_weights, area_weight say what values count; give values too")
+            return self
+        for name in ("responses", "value_weights"):
+            given = getattr(self, name)
+            if given is not None and len(given) != len(self.values):
+                raise ValueError(f"{name} are {len(given)} and values are {len(self.values)}; give one for each")
+        return self
+
     @property
     def is_demo(self) -> bool:
         """Whether the landscape is the demo."""
@@ -184,9 +216,11 @@ class Problem(BaseModel):
         """Every setting by name, for config.json and for tags that `evaluate` reads back; paths as they were given."""
         names = {name for name in Problem.model_fields if name != "landscape"}
         values = self.model_dump(mode="json", include=names, exclude_none=True)
-        for name in ("window", "burn_period", "wind_rasters"):
+        for name in ("window", "burn_period", "wind_rasters", "values", "value_weights"):
             if name in values:
                 values[name] = ",".join(str(part) for part in values[name])
+        if "responses" in values:
+            values["responses"] = ";".join(",".join(f"{each:g}" for each in row) for row in values["responses"])
         if self.weather_stream is None and self.wind_rasters is None:
             values.setdefault("num_weathers", SEASON_WEATHERS)
         values["duration_min"] = values.pop("fire_simulation_max_duration")
@@ -295,12 +329,41 @@ class Problem(BaseModel):
                 raise InputError(f"{flag}: the demo landscape is made with its own; leave it out, or give a raster")
         if self.landscape is None and self.window is not None:
             raise InputError("--window: the demo landscape is made in one size; leave --window out, or give a raster")
-        return settle_buffer(
-            make,
-            lambda landscape: self._weathers(landscape).weathers,
-            self.fire_simulation_max_duration,
-            self.buffer_cells,
+        return self._valued(
+            settle_buffer(
+                make,
+                lambda landscape: self._weathers(landscape).weathers,
+                self.fire_simulation_max_duration,
+                self.buffer_cells,
+            )
         )
+
+    def _valued(self, landscape: Landscape) -> Landscape:
+        """The landscape with what is at risk on it."""
+        if self.values is None:
+            return landscape
+        layers, notes = [], list(landscape.notes)
+        for i, path in enumerate(self.values):
+            value = read_aligned(
+                path, crs=landscape.crs, transform=landscape.transform, shape=landscape.shape, what="values"
+            ).astype(np.float64)
+            bad = value < 0
+            if bad.any():
+                row, col = np.argwhere(bad)[0]
+                raise InputError(
+                    f"{path}: the value is {value[bad][0]:g} at row {row}, column {col}; give what can be lost, 0 or "
+                    "more, for gains from fire are not counted"
+                )
+            missing = int(np.isnan(value).sum())
+            if missing:
+                notes.append(f"{path}: it has no data on {missing} of {value.size} cells; nothing is at risk there")
+            more: dict[str, Any] = {}
+            if self.responses is not None:
+                more["response_pct"] = self.responses[i]
+            if self.value_weights is not None:
+                more["weight"] = self.value_weights[i]
+            layers.append(ValueLayer(np.nan_to_num(value).astype(np.float32), **more))
+        return replace(with_values(landscape, layers, area_weight=self.area_weight), notes=tuple(notes))
 
 
 def make_problem(kind: type[P], settings: Mapping[str, Any], source: str, flags: Mapping[str, str]) -> P:

@@ -461,6 +461,59 @@ def scores_figure(scores: Scores, curve: Sequence[Mapping[str, Any]] = ()) -> Fi
     return figure
 
 
+def leaderboard_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The leaderboard as lines of text: at each number of simulations the methods, best first, then the claims."""
+    lines = [
+        f"leaderboard version {facts['version']}, {facts['courses']} {facts['half']} landscapes, 5 % treated; loss "
+        "avoided on held-out fires, means with 95 % intervals over landscapes and fires"
+    ]
+    for level in sorted({row["level"] for row in facts["summary"]}):
+        lines.append(f"up to {level:,} simulations")
+        lines.append(
+            f"  {'method':<24}{'loss avoided':>13}  {'95 % interval':>17}  {'over sequential DPV':>25}  "
+            f"{'simulations':>11}  {'cells solved':>13}  {'CPU s':>7}"
+        )
+        for row in sorted(facts["summary"], key=lambda row: -row["loss_avoided"]):
+            if row["level"] == level:
+                interval = f"{row['low']:.1%} to {row['high']:.1%}"
+                over = " to ".join(f"{100 * row[f'over_sequential_{end}']:+.1f}" for end in ("low", "high"))
+                lines.append(
+                    f"  {row['method']:<24}{row['loss_avoided']:>13.1%}  {interval:>17}  "
+                    f"{100 * row['over_sequential']:>+9.1f} ({over:>14})  {row['simulations']:>11,.0f}  "
+                    f"{row['cells_solved']:>13,.0f}  {row['seconds']:>7.2f}"
+                )
+    for claim in facts["claims"]:
+        mean, low, high = (100 * claim[key] for key in ("mean", "low", "high"))
+        lines.append(
+            f"{claim['plan']} - {claim['over']}, {claim['level']:,}: {mean:+.1f} points ({low:+.1f} to {high:+.1f})"
+        )
+    return lines
+
+
+def leaderboard_figure(summary: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Loss avoided by each method against simulations and against CPU seconds, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5.4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    methods = list(dict.fromkeys(row["method"] for row in summary))
+    for i, method in enumerate(methods):
+        rows = [row for row in summary if row["method"] == method]
+        share = 100 * np.array([row["loss_avoided"] for row in rows])
+        reach = 100 * np.array([[row["low"] for row in rows], [row["high"] for row in rows]])
+        style: dict[str, Any] = {"color": f"C{i % 10}", "marker": "os^Dv"[i // 10 * 2 + i % 2], "ms": 5, "lw": 1.2}
+        for axis, key in zip(axes, ("simulations", "seconds"), strict=True):
+            cost = np.maximum([row[key] for row in rows], {"simulations": 50.0, "seconds": 1e-3}[key])
+            axis.errorbar(cost, share, np.abs(reach - share), label=method, elinewidth=0.5, **style)
+    for axis, label in zip(axes, ("simulations", "CPU seconds, mean over landscapes"), strict=True):
+        axis.set(xscale="log", xlabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("loss avoided on held-out fires (%)")
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.suptitle(f"{title}: 5 % treated")
+    return figure
+
+
 def _hillshade(landscape: Landscape) -> F4:
     """Light from the northwest, 45 degrees high (H, W), 0 to 1."""
     slope, aspect = np.deg2rad(landscape.slope_deg), np.deg2rad(np.maximum(landscape.aspect_deg, 0))

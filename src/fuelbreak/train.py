@@ -592,7 +592,7 @@ def _judged(
         duration_min=config.fire_simulation_max_duration,
     )
     say("judge", 0.0, f"on {config.heldout_simulations} held-out fires")
-    return plan, evaluate({"agent": plan, **plans}, landscape, heldout), heldout
+    return plan, evaluate({"agent": plan, **plans}, landscape, heldout, training=planning), heldout
 
 
 class _Position(NamedTuple):

@@ -7,10 +7,18 @@ import pytest
 
 from fuelbreak import planners
 from fuelbreak.errors import InputError
-from fuelbreak.evaluate import NO_BREAKS, Scores, evaluate
+from fuelbreak.evaluate import (
+    NO_BREAKS,
+    STRESS_NAMES,
+    Scores,
+    alternative,
+    budget_curve,
+    evaluate,
+    selection_frequency,
+)
 from fuelbreak.landscape import Landscape, Plan
-from fuelbreak.scenarios import Fires
-from fuelbreak.spread import spread
+from fuelbreak.scenarios import Fires, Weather, WindGrid, stressed
+from fuelbreak.spread import Fields, spread
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +158,170 @@ def test_a_plan_of_another_grid_is_refused(heldout, land):
     small = Landscape.from_arrays(fuel_model=np.full((5, 5), 1, np.int16))
     with pytest.raises(InputError, match="5 x 5"):
         evaluate({"small": Plan.from_cells(small, [(1, 1)])}, land, heldout)
+
+
+# ---- what a plan may be
+
+
+def test_plans_that_are_empty_off_the_land_or_over_the_budget_are_refused_with_cells_counted(land, plans, heldout):
+    able = int(land.treatable.sum())
+    empty = Plan.from_flat(land, [])
+    with pytest.raises(InputError, match=f"'mine' is empty: it treats 0 of {able} treatable cells"):
+        evaluate({"mine": empty}, land, heldout)
+    lake = Plan(np.flatnonzero(~land.burnable)[:3], land.shape)
+    with pytest.raises(InputError, match="'mine': plan: 3 of 3 cells are nonburnable already, first row"):
+        evaluate({"mine": lake}, land, heldout)
+    elsewhere = Plan(np.arange(3), (5, 5))
+    with pytest.raises(InputError, match="'mine': plan: it is for a grid of 5 x 5 cells, the landscape has 20 x 20"):
+        evaluate({"mine": elsewhere}, land, heldout)
+    evaluate({"mine": plans["random"]}, land, heldout, budget=12, scenarios={})
+    for budget in (11, "1%", "0.9 ha"):
+        with pytest.raises(InputError, match=rf"'mine' is over the budget of {budget}: its 12 cells take 12 of "):
+            evaluate({"mine": plans["random"]}, land, heldout, budget=budget)
+    cost = Plan.from_flat(land, np.flatnonzero(land.treatable)[:2], cost=[300.0, 500.0])
+    evaluate({"mine": cost}, land, heldout, budget="$800", scenarios={})
+    with pytest.raises(InputError, match=r"over the budget of \$700: its 2 cells take 800 of 700"):
+        evaluate({"mine": cost}, land, heldout, budget="$700")
+    with pytest.raises(InputError, match="'mine' has no cost"):
+        evaluate({"mine": plans["random"]}, land, heldout, budget="$700")
+
+
+# ---- more than one figure
+
+
+def test_training_fires_flatter_those_who_planned_on_them(land, train, plans, heldout):
+    scores = evaluate(plans, land, heldout, training=train, scenarios={})
+    rows = {row["plan"]: row for row in scores.table()}
+    assert rows["random"]["training_loss_avoided"] is None  # it never saw them
+    before = spread(land, train).mean_loss
+    for name in ("static_dpv", "greedy", "annealing"):
+        own = 1 - spread(land, train, plans[name]).mean_loss / before
+        assert rows[name]["training_loss_avoided"] == pytest.approx(own)
+    assert rows["annealing"]["training_loss_avoided"] > rows["annealing"]["loss_avoided"]
+
+
+def test_scenarios_are_the_same_fires_in_other_weather(land, plans, heldout):
+    two = {name: plans[name] for name in ("random", "sequential_dpv")}
+    scores = evaluate(two, land, heldout)
+    assert set(scores.scenarios) == {
+        *("wind -45 deg", "wind +45 deg", "wind +25 %", "dead moisture -2", "1 cell in 10 fails")
+    }
+    for scenario, those in stressed(heldout).items():
+        np.testing.assert_array_equal(those.ignitions, heldout.ignitions)
+        judged = scores.scenarios[scenario]
+        np.testing.assert_array_equal(judged.loss[0], spread(land, those).loss)
+        np.testing.assert_array_equal(judged.loss[2], spread(land, those, two["sequential_dpv"]).loss)
+    failing = scores.scenarios["1 cell in 10 fails"]
+    np.testing.assert_array_equal(failing.loss[0], scores.loss[0])  # without breaks none fails
+    assert (failing.loss[2] >= scores.loss[2]).all()
+    assert failing.loss[2].sum() > scores.loss[2].sum()
+    rows = scores.robustness()
+    assert len(rows) == 2 * 6
+    for scenario in {row["scenario"] for row in rows}:
+        here = {row["plan"]: row for row in rows if row["scenario"] == scenario}
+        best = max(row["loss_avoided"] for row in here.values())
+        for row in here.values():
+            assert row["regret"] == best - row["loss_avoided"]
+    worst, share, sorry, regret = scores.worst_case("random")
+    mine = [row for row in rows if row["plan"] == "random"]
+    assert share == min(row["loss_avoided"] for row in mine)
+    assert regret == max(row["regret"] for row in mine)
+    assert {worst, sorry} <= {row["scenario"] for row in rows}
+
+
+def test_weather_is_changed_as_it_says(heldout):
+    changed = stressed(heldout)
+    for before, left, right, fast, dry in zip(
+        heldout.weather, *(changed[name].weather for name in STRESS_NAMES[:4]), strict=True
+    ):
+        assert (right.wind_from_deg - before.wind_from_deg) % 360 == pytest.approx(45)
+        assert (before.wind_from_deg - left.wind_from_deg) % 360 == pytest.approx(45)
+        assert fast.wind_speed_kmh == pytest.approx(min(1.25 * before.wind_speed_kmh, 200))
+        assert dry.dead_1h_pct == max(before.dead_1h_pct - 2, 1)
+        assert dry.live_herb_pct == before.live_herb_pct
+    rows = Weather(dead_1h_pct=2.0, by_fuel=((1, 2.5, 6, 7, 60, 90),), wind_speed_kmh=190)
+    one = stressed(Fires([(0, 0)], rows))
+    assert one["dead moisture -2"].weather[0].dead_1h_pct == 1
+    assert one["dead moisture -2"].weather[0].by_fuel == ((1, 1.0, 4.0, 5.0, 60.0, 90.0),)
+    assert one["wind +25 %"].weather[0].wind_speed_kmh == 200
+    grid = WindGrid(np.full((2, 2), 100.0), np.array([[0, 90], [330, 350]]))
+    windy = stressed(Fires([(0, 0)], Weather(wind=grid)))
+    np.testing.assert_array_equal(windy["wind +45 deg"].weather[0].wind.from_deg, [[45, 135], [15, 35]])
+    np.testing.assert_array_equal(windy["wind +25 %"].weather[0].wind.speed_kmh, np.full((2, 2), 125))
+
+
+def test_ranks_count_the_clearly_better_and_ties_are_named():
+    rng = np.random.default_rng(1)
+    base = rng.lognormal(3, 1, 400)
+    noisy = base * rng.uniform(0.4, 1.0, 400)
+    loss = np.stack([base, 0.5 * base, noisy, noisy[::-1] * 0 + base * 0.7, 0.9 * base])
+    scores = Scores((NO_BREAKS, "half", "noisy", "seven", "nine"), loss, np.ones(400), {}, "", 0.0)
+    ranks = scores.ranking()
+    assert ranks["half"] == (1, ())
+    assert ranks["noisy"][0] == ranks["seven"][0] == 2
+    assert ranks["noisy"][1] == ("seven",)
+    assert ranks["seven"][1] == ("noisy",)
+    assert ranks["nine"] == (4, ())
+    assert [row["rank"] for row in scores.table()] == [None, 1, 2, 2, 4]
+
+
+def test_the_fires_an_interval_needs_are_about_right(land, plans):
+    """Ten times fewer fires say how many a narrower interval takes; with so many it is about that narrow."""
+    few = Fires.draw(land, 300, 3, purpose="heldout", duration_min=40)
+    one = {"plan": plans["sequential_dpv"]}
+    _, low, high = evaluate(one, land, few, scenarios={}).loss_avoided("plan")
+    points = 100 * (high - low) / 2 / 3
+    needed = evaluate(one, land, few, scenarios={}).fires_needed("plan", points=points)
+    assert needed == pytest.approx(2700, rel=0.01)
+    many = Fires.draw(land, needed, 3, purpose="heldout", duration_min=40)
+    _, low, high = evaluate(one, land, many, scenarios={}).loss_avoided("plan")
+    assert 100 * (high - low) / 2 == pytest.approx(points, rel=0.25)
+    with pytest.raises(InputError, match="interval"):
+        evaluate(one, land, few, scenarios={}).fires_needed("plan", points=0)
+
+
+def test_a_budget_curve_is_the_judgment_of_each_first_part(land, plans, heldout):
+    two = {name: plans[name] for name in ("sequential_dpv", "random")}
+    curve = budget_curve(two, land, heldout, points=4)
+    assert [(row["plan"], row["units"]) for row in curve] == [(name, n) for name in two for n in (0, 3, 6, 9, 12)]
+    for row in curve:
+        if row["units"]:
+            alone = evaluate({"part": two[row["plan"]].prefix(row["units"])}, land, heldout, scenarios={})
+            assert (row["loss_avoided"], row["low"], row["high"]) == alone.loss_avoided("part")
+        assert row["hectares"] == pytest.approx(row["units"] * 0.09)
+    windows = monkeyed_curve(two, land, heldout)
+    assert windows == curve
+
+
+def monkeyed_curve(plans, land, fires):
+    """The same where the landscape's fields do not fit, so that fires burn in windows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fields, "fits_whole", property(lambda self: False))
+        return budget_curve(plans, land, fires, points=4)
+
+
+# ---- how sure, and what else
+
+
+def test_selection_frequency_counts_plans_on_resampled_fires(land, train):
+    shares = selection_frequency(planners.static_dpv, land, train, 10, resamples=8, seed=5)
+    assert shares.shape == land.shape
+    np.testing.assert_allclose(shares.sum(), 10, rtol=1e-5)
+    assert set(np.unique(np.round(shares * 8))) <= set(range(9))
+    assert (shares[~land.treatable] == 0).all()
+    assert 0 < np.count_nonzero(shares) < 80
+    np.testing.assert_array_equal(
+        shares, selection_frequency(planners.static_dpv, land, train, 10, resamples=8, seed=5)
+    )
+    always = selection_frequency(planners.static_dpv, land, train.take(np.zeros(1, int)), 10, resamples=3)
+    assert set(np.unique(always)) == {0.0, 1.0}  # one fire cannot be resampled to another
+
+
+def test_the_alternative_differs_in_half_of_its_units_and_is_the_best_of_those(land, train):
+    plan = planners.sequential_dpv(land, train, 12)
+    other = alternative(plan, planners.sequential_dpv, land, train, 12)
+    assert other is not None
+    assert len(set(other.cells) - set(plan.cells)) >= 6
+    worse = planners.random(land, train, 12)
+    assert spread(land, train, other).mean_loss < spread(land, train, worse).mean_loss
+    assert alternative(plan, planners.sequential_dpv, land, train, int(land.treatable.sum())) is None

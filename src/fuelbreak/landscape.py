@@ -116,7 +116,8 @@ def prices(landscape: Landscape, units: Units, budget: float | int | str) -> tup
     InputError : zero, negative, not a number, more than there is to treat, or money where units have no cost
     """
     available = int(np.count_nonzero(landscape.treatable))
-    there, thing = len(units), "cells" if units.single else "units"
+    allowed = ~units.excluded
+    there, thing = int(allowed.sum()), "cells" if units.single else "units"
     advice = f"give a fraction like 0.05, '5%', or a number of {thing} from 1 to {there}"
     text = str(budget).strip()
     amount = parse_budget(budget, advice)
@@ -124,8 +125,9 @@ def prices(landscape: Landscape, units: Units, budget: float | int | str) -> tup
     if amount.of == "money":
         if units.cost is None:
             raise InputError(f"budget {text}: no unit has a cost; give costs, or a budget in units or hectares")
-        if amount.number > Decimal(float(units.cost.sum())):
-            raise InputError(f"budget {text} is more than all {there} units cost, {units.cost.sum():,.0f}; give less")
+        if amount.number > Decimal(float(units.cost[allowed].sum())):
+            all_cost = units.cost[allowed].sum()
+            raise InputError(f"budget {text} is more than all {there} units cost, {all_cost:,.0f}; give less")
         return units.cost, float(amount.number)
     if amount.of == "ha":
         whole = int(amount.number / Decimal(landscape.hectares_per_cell) + Decimal("1e-9"))
@@ -143,12 +145,12 @@ def prices(landscape: Landscape, units: Units, budget: float | int | str) -> tup
         price = cells
         if number < cells.min():
             raise InputError(f"budget {text} is {number} cells, but the smallest unit has {cells.min():.0f}; give more")
-        if number > cells.sum() and not units.single:
-            number = int(cells.sum())  # units rarely cover all that is treatable
+        number = min(number, max(1, int(cells[allowed].sum())))  # units rarely cover all that is treatable
     else:
-        number, price = int(amount.number), np.ones(there)
-    if number > price.sum():
-        raise InputError(f"budget {text} is {number} {thing}, but only {int(price.sum())} can be treated; {advice}")
+        number, price = int(amount.number), np.ones(len(units))
+    if number > price[allowed].sum():
+        most = int(price[allowed].sum())
+        raise InputError(f"budget {text} is {number} {thing}, but only {most} can be treated; {advice}")
     return price, float(number)
 
 

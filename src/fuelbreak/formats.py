@@ -304,6 +304,7 @@ def write_breaks(
     *,
     crs: str | None,
     transform: Transform | None,
+    tags: Mapping[str, object] | None = None,
 ) -> None:
     """Write fuel breaks as a GeoPackage with one square polygon per treated cell, whole or not at all.
 
@@ -312,7 +313,7 @@ def write_breaks(
     path : the .gpkg to write; its layer is called `breaks`
     cells : (n, 2) row and column of each cell, in order of building
     fields : further columns by name, (n,) each; `rank` (1 is built first) and `area_ha` are always there
-    crs, transform : as in `write_raster`
+    crs, transform, tags : as in `write_raster`
     """
     import shapely
 
@@ -332,7 +333,8 @@ def write_breaks(
         columns[name] = column
     corners = row_col[:, None] + np.array([(0, 0), (1, 0), (1, 1), (0, 1)])  # counterclockwise from the upper left
     squares = shapely.polygons(np.stack(_coordinates(grid, corners[..., 0], corners[..., 1]), axis=-1))
-    _write_layer(place, "breaks", "Polygon", squares, columns, wkt)
+    told = {key: str(value) for key, value in (tags or {}).items()}
+    _write_layer(place, "breaks", "Polygon", squares, columns, wkt, told)
 
 
 class FireSet(NamedTuple):

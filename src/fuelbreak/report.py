@@ -73,7 +73,7 @@ def write_plan(folder: Path, stem: str, landscape: Landscape, plan: Plan, tags: 
     if plan.cost is not None:  # a cell's share of its unit's
         unit = plan.unit_rank - 1
         columns["cost"] = (plan.cost / np.bincount(unit))[unit]
-    write_breaks(folder / f"{stem}.gpkg", plan.row_col, columns, **place)
+    write_breaks(folder / f"{stem}.gpkg", plan.row_col, columns, **place, tags=tags)
 
 
 def hand_over(

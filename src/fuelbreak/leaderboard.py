@@ -48,13 +48,15 @@ TILES: dict[str, tuple[tuple[int, int], ...]] = {  # corners of 50 x 50 cells on
 ROUNDS_PER_UNIT = {
     "sequential_dpv": 1.0,
     "travel_routes": 0.2,
-    "lines": 3.0,
+    "lines": 2.5,
     "greedy": 20.0,
     "swap_search": 5.0,
-    "segment_swap": 5.0,
+    "segment_swap": 2.5,
     "annealing": 5.0,
 }
 FEWEST_FIRES, MOST_FIRES = 50, 2000
+# Searches plan on no fewer than this, if their start can then be made: on few fires they find what suits those alone.
+FEWEST_TO_SEARCH, START_ROUNDS = 150, 1.4
 
 
 class Course(NamedTuple):
@@ -162,6 +164,8 @@ def courses(half: str, tiles: Path | None = None, sizes: Sequence[int] = ()) -> 
 def fires_for(method: str, units: int, level: int) -> int:
     """On how many fires a method plans so many units with so many simulations."""
     wanted = level / (ROUNDS_PER_UNIT.get(method, 0.0) * units + 1)
+    if method in ("swap_search", "segment_swap", "annealing"):
+        wanted = max(wanted, min(FEWEST_TO_SEARCH, level / (START_ROUNDS * units)))
     return int(min(np.clip(wanted, FEWEST_FIRES, MOST_FIRES), level))
 
 
@@ -184,7 +188,8 @@ def run_course(
         fires = Fires.draw(land, size, course.seed, weather=course.season, duration_min=course.duration_min)
         told = {"course": course.name, "size": land.aoi_window[2], "method": method, "level": level, "fires": size}
         if method == "swap_search":  # beside its start, to see what the search itself is worth
-            start = planners.sequential_dpv(land, fires, BUDGET, seed=course.seed, max_simulations=level // 2)
+            share = max(int(level * planners.START_SHARE), size)
+            start = planners.sequential_dpv(land, fires, BUDGET, seed=course.seed, max_simulations=share)
             plan = planners.swap_search(
                 land, fires, BUDGET, seed=course.seed, start=start, max_simulations=level - start.simulations
             )

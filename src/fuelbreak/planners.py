@@ -555,7 +555,7 @@ def swap_search(
 
     Parameters
     ----------
-    start : the plan to improve, or the planner that makes it, on at most half of the simulations
+    start : the plan to improve, or the planner that makes it, with at most three quarters of the simulations
     """
     job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     _start_from(job, start, budget)
@@ -574,7 +574,7 @@ def segment_swap(
     units: Units | None = None,
     objective: Objective | None = None,
     progress: Progress | None = None,
-    start: Plan | str = "sequential_dpv",
+    start: Plan | str = "lines",
 ) -> Plan:
     """Another plan improved by segments: two to four neighboring units out, as many put back by what they then gain.
 
@@ -589,14 +589,14 @@ def segment_swap(
 def _start_from(job: _Job, start: Plan | str, budget: float | str) -> None:
     """Choose the units of a plan, and bring the fires up to date with them."""
     if isinstance(start, str):
-        limit = None if job.max_simulations is None else max(job.max_simulations // 2, len(job.fires))
+        limit = None if job.max_simulations is None else int(job.max_simulations * START_SHARE)
         plan = planner(start)(
             job.landscape,
             job.fires,
             budget,
             seed=job.seed,
-            max_simulations=limit,
-            max_seconds=None if job.max_seconds is None else job.max_seconds / 2,
+            max_simulations=None if limit is None else max(limit, len(job.fires)),
+            max_seconds=None if job.max_seconds is None else job.max_seconds * START_SHARE,
             units=job.units,
             objective=job.objective,
         )
@@ -684,7 +684,8 @@ def _centers(units: Units) -> tuple[F8, F8]:
     return (row * inside).sum(axis=1) / n, (col * inside).sum(axis=1) / n
 
 
-TRIED = 8  # units tried for each one taken out, those of the highest bounds
+TRIED = 4  # units tried for each one taken out, those of the highest bounds
+START_SHARE = 0.75  # of the simulations and seconds, for the plan that a search starts from
 
 
 def annealing(

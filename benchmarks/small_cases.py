@@ -2,8 +2,8 @@
 
     python benchmarks/small_cases.py [--cases 200]
 
-The cases are those of tests/test_exact.py: 4 x 4 to 6 x 6 cells, 2 to 4 of them treated, 12 fires. A gap is the share of
-what the best plan avoids that a planner misses, on the fires that it planned on.
+The cases are those of tests/test_exact.py: 4 x 4 to 6 x 6 cells, 2 to 4 of them treated, 12 fires. A gap is the share
+of what the best plan avoids that a planner misses, on the fires that it planned on.
 """
 
 from __future__ import annotations
@@ -50,9 +50,8 @@ if __name__ == "__main__":
         best_of.append(min(found.values()))
     print(f"{'planner':<20}{'mean gap':>10}{'optimal':>10}{'CPU ms':>10}")
     for name, each in sorted(gaps.items(), key=lambda item: np.mean(item[1])):
-        print(
-            f"{name:<20}{np.mean(each):>10.2%}{np.mean(np.array(each) < 1e-9):>10.0%}{1000 * seconds[name] / cases:>10.1f}"
-        )
+        optimal = np.mean(np.array(each) < 1e-9)
+        print(f"{name:<20}{np.mean(each):>10.2%}{optimal:>10.0%}{1000 * seconds[name] / cases:>10.1f}")
     print(f"{'best of planners':<20}{np.mean(best_of):>10.2%}{np.mean(np.array(best_of) < 1e-9):>10.0%}")
     print(f"exact method equal to enumeration in {equal} of {cases} cases")
     print(f"the bound is above what can be avoided by {100 * np.mean(bounds):.1f} points of the loss on average")

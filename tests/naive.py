@@ -343,3 +343,8 @@ def flame_mm(head_m: float, length_to_width: float, heading_deg: float, exponent
     eccentricity = math.sqrt(length_to_width**2 - 1) / length_to_width
     angle = math.radians(heading_deg) - math.atan2(step[1], -step[0])
     return 1000 * head_m * ((1 - eccentricity) / (1 - eccentricity * math.cos(angle))) ** exponent
+
+
+def flame_class(mm: float) -> int:
+    """Class of flame length, 0 to 5: up to 2, 4, 6, 8 and 12 feet, and beyond; flames are told in whole mm."""
+    return sum(round(mm) > 304.8 * feet for feet in (2, 4, 6, 8, 12))

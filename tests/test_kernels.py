@@ -29,6 +29,14 @@ VARIANTS = [
     (32, False, False, False),
     (32, True, True, True),
 ]
+# And whether losses go by flame length.
+VALUED = [
+    *((*variant, False) for variant in VARIANTS),
+    (32, False, False, False, True),
+    (32, True, True, True, True),
+    (16, False, True, True, True),
+    (8, True, False, True, True),
+]
 
 
 def random_fields(rng, size, weathers, closed_share):
@@ -56,6 +64,8 @@ class Case:
     altered: np.ndarray | None
     size: tuple[int, int]
     stencil: int
+    flames: np.ndarray | None = None  # (A, K, 4, H, W): head m, length-to-width, heading degrees, exponent
+    by_flame: np.ndarray | None = None  # (6, H, W)
 
     def flat(self, row, col):
         return int(row + PAD) * self.world.width + int(col) + PAD
@@ -88,6 +98,25 @@ class Case:
         return fields, closed, ignition, tuple(ends)
 
 
+def slow_losses(case, s, arrival, parent, codes):
+    """Loss of each burned cell (C,) of fire s, where codes (G, C) are the treatments."""
+    loss = np.zeros(len(arrival))
+    for cell in np.flatnonzero(np.isfinite(arrival)):
+        row, col = case.position(cell)
+        if case.by_flame is None:
+            loss[cell] = case.world.value[cell]
+            continue
+        weather = case.burning.weather[s]
+        if case.burning.series is not None:
+            weather = case.burning.series[s, min(int(arrival[cell] // PERIOD_MIN), PERIODS - 1)]
+        start = cell == case.burning.ignition[s]
+        altered = int(bool(codes[0, cell] & ALTERED) and not start)  # a treated ignition burns as if untreated
+        numbers = case.flames[altered, weather, :, row, col].tolist()
+        mm = naive.flame_mm(*numbers, None if start else tuple(_kernels.STEPS[parent[cell]].tolist()))
+        loss[cell] = case.by_flame[naive.flame_class(mm), row, col]
+    return loss
+
+
 def holds(burning, fire, cell):
     bit = int(burning.place[cell])
     return bool(burning.holds[fire, bit // 8] >> (bit % 8) & 1)
@@ -95,14 +124,30 @@ def holds(burning, fire, cell):
 
 def random_case(
     rng, stencil=16, hourly=False, alters=False, may_fail=False, size=SIZE, fires=1, weathers=2, closed_share=0.1,
-    duration=None, ignitions=None,
+    duration=None, ignitions=None, by_flame=False,
 ):  # fmt: skip
     fields = random_fields(rng, size, weathers, closed_share)
     altered = random_fields(rng, size, weathers, closed_share) if alters else None
-    value = rng.integers(0, 8, size).astype(np.float64)
+    value, flames, losses, padded = rng.integers(0, 8, size).astype(np.float64), None, None, None
+    if by_flame:
+        losses = rng.integers(0, 8, (6, *size)).astype(np.float64) * (rng.random(size) < 0.8)
+        value, shape = losses.max(axis=0), (1 + alters, weathers, *size)
+        flames = np.stack(
+            [
+                np.exp(rng.normal(0.5, 0.8, shape)),
+                rng.uniform(1, 6, shape),
+                rng.uniform(0, 360, shape),
+                rng.choice([0.46, 2 / 3], shape),
+            ],
+            axis=2,
+        )
+        head, length_to_width, heading, exponent = np.moveaxis(flames, 2, 0)
+        e, heading = np.sqrt(1 - length_to_width**-2), np.radians(heading)
+        grids = np.stack([head, e * np.sin(heading), e * np.cos(heading), exponent], axis=2).astype(np.float32)
+        padded = np.pad(grids, ((0, 0), (0, 0), (0, 0), (PAD, PAD), (PAD, PAD))).reshape(*grids.shape[:3], -1)
     world = build_world(
         list(fields), value, np.zeros(size, np.uint8), stencil=stencil,
-        altered=None if altered is None else list(altered), bucket_min=[0.7] * weathers,
+        altered=None if altered is None else list(altered), bucket_min=[0.7] * weathers, by_flame=losses, flames=padded,
     )  # fmt: skip
     weather = rng.integers(weathers, size=(fires, PERIODS if hourly else 1)).astype(np.int32)
     if ignitions is None:
@@ -123,7 +168,7 @@ def random_case(
         np.packbits(rng.random((fires, cells)) < 0.7, axis=1, bitorder="little") if may_fail else None,
         np.arange(cells, dtype=np.int32) if may_fail else None,
     )
-    return Case(world, burning, fields, altered, size, stencil)
+    return Case(world, burning, fields, altered, size, stencil, flames, losses)
 
 
 def masks(world):
@@ -279,7 +324,7 @@ def as_episode(case):
     )  # fmt: skip
     scratch, settled = _kernels.make_scratch(world), np.zeros(n, np.int64)
     counter, owner = np.zeros(1, np.int64), np.zeros(n, np.int32)
-    cells = _kernels.solve_states(world, case.burning, empty, owner, 0, settled, counter, scratch)
+    cells = _kernels.solve_states(world, case.burning, empty, owner, 0, np.zeros(n), settled, counter, scratch)
     bank = empty._replace(cell=cells[0], arrival=cells[1], parent=cells[2])
     room = len(world.value)
     states = _kernels.States(
@@ -311,10 +356,10 @@ def unpacked(case, states, s):
     return arrival, parent
 
 
-def fresh_planes(case, states, burning, weight, scratch):
+def fresh_planes(case, codes, states, burning, weight, scratch):
     planes = np.zeros((1, 1, _kernels.PLANES, len(case.world.value)))
     _kernels.sum_planes(
-        case.world, burning, states, weight, planes, np.ones(1, np.uint8), np.zeros(1, np.int64), scratch
+        case.world, codes, burning, states, weight, planes, np.ones(1, np.uint8), np.zeros(1, np.int64), scratch
     )
     return planes
 
@@ -322,17 +367,18 @@ def fresh_planes(case, states, burning, weight, scratch):
 FIRES, STEPS, SEEDS = 6, 25, 12
 
 
-@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail"), VARIANTS)
-def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail):
+@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail", "by_flame"), VALUED)
+def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail, by_flame):
     """Treatments placed one or two at a time, ignition cells among them: times, parents, loss, planes after each.
 
-    7 variants x 12 worlds x 25 treatments x 6 fires: 12,600 repairs.
+    11 variants x 12 worlds x 25 treatments x 6 fires: 19,800 repairs.
     """
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
         case = random_case(
-            rng, stencil, hourly, alters, may_fail, size=(14, 16), fires=FIRES, closed_share=0.05, weathers=3
-        )
+            rng, stencil, hourly, alters, may_fail, size=(14, 16), fires=FIRES, closed_share=0.05, weathers=3,
+            by_flame=by_flame,
+        )  # fmt: skip
         world, at_once = case.world, 1 + seed % 2
         at, states, burning = as_episode(case)
         scratch = _kernels.make_scratch(world, None if seed % 4 else 30)
@@ -340,8 +386,8 @@ def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail):
         weight = rng.integers(1, 5, (1, FIRES)).astype(np.float64)
         loss, settled = np.empty((1, FIRES)), np.zeros((1, FIRES), np.int64)
         for s in range(FIRES):
-            loss[0, s] = world.value[np.isfinite(unpacked(case, states, s)[0])].sum()
-        planes = fresh_planes(case, states, burning, weight, scratch)
+            loss[0, s] = slow_losses(case, s, *unpacked(case, states, s), at[0][0]).sum()
+        planes = fresh_planes(case, at[0], states, burning, weight, scratch)
         spreading = np.argwhere(np.isfinite(case.fields[..., 0]).any(axis=0))
         order = [case.flat(row, col) for row, col in rng.permutation(spreading)]
         order = list(dict.fromkeys([int(case.burning.ignition[0]), *order]))
@@ -349,10 +395,11 @@ def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail):
         for step in range(STEPS):
             treated = np.array([order[step * at_once : (step + 1) * at_once]], np.int64)
             shaded = bool(alters and rng.random() < 0.6)
+            before = at[0].copy()
             _kernels.treat_episodes(world, *at, treated, shaded)
             done = np.concatenate([done, treated], axis=1)
             _kernels.repair_states(
-                world, *at, treated, done, burning, states, loss, settled, weight, planes, np.ones(1, np.uint8),
+                world, before, *at, treated, done, burning, states, loss, settled, weight, planes, np.ones(1, np.uint8),
                 np.zeros(1, np.int64), scratch,
             )  # fmt: skip
             now = tuple(None if part is None else part[0] for part in at)
@@ -361,21 +408,23 @@ def test_repair_is_a_fresh_solve_bit_for_bit(stencil, hourly, alters, may_fail):
                 new_arrival, new_parent = fresh(case, s, now, done[0])
                 np.testing.assert_array_equal(arrival.view(np.uint32), new_arrival.view(np.uint32))
                 np.testing.assert_array_equal(parent, new_parent[: len(parent)])
-                assert loss[0, s] == world.value[np.isfinite(new_arrival)].sum()
+                assert loss[0, s] == slow_losses(case, s, new_arrival, new_parent, at[0][0]).sum()
             clean(scratch)
-        np.testing.assert_array_equal(planes, fresh_planes(case, states, burning, weight, scratch))
+        np.testing.assert_array_equal(planes, fresh_planes(case, at[0], states, burning, weight, scratch))
         for g in range(len(world.codes)):  # the masks kept step by step are those made from nothing
             rebuilt = np.zeros_like(world.open_dirs[g])
             _kernels.all_open_bits(at[0][0, g], rebuilt, world.offset, world.crossed, world.flanks, world.width)
             np.testing.assert_array_equal(rebuilt, at[1][0, g])
 
 
-@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail"), VARIANTS)
-def test_gains_are_the_losses_avoided_by_trying_each_unit(stencil, hourly, alters, may_fail):
+@pytest.mark.parametrize(("stencil", "hourly", "alters", "may_fail", "by_flame"), VALUED)
+def test_gains_are_the_losses_avoided_by_trying_each_unit(stencil, hourly, alters, may_fail, by_flame):
     """Units of one and two cells, after some treatments, ignition cells among both; nothing is changed by trying."""
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        case = random_case(rng, stencil, hourly, alters, may_fail, size=(10, 12), fires=4, closed_share=0.05)
+        case = random_case(
+            rng, stencil, hourly, alters, may_fail, size=(10, 12), fires=4, closed_share=0.05, by_flame=by_flame
+        )
         world = case.world
         at, states, burning = as_episode(case)
         scratch = _kernels.make_scratch(world, 30 if seed == 2 else None)
@@ -383,11 +432,12 @@ def test_gains_are_the_losses_avoided_by_trying_each_unit(stencil, hourly, alter
             case.flat(row, col) for row, col in rng.permutation(np.argwhere(np.isfinite(case.fields[0, ..., 0])))
         ]
         done = np.array([[int(case.burning.ignition[1]), *spreading[:6]]], np.int64)
+        untouched = at[0].copy()
         weight, loss = rng.integers(1, 5, (1, 4)).astype(np.float64), np.zeros((1, 4))
         planes, none = np.zeros((1, 1, 7, len(world.value))), np.zeros(1, np.uint8)
         _kernels.treat_episodes(world, *at, done, False)
         _kernels.repair_states(
-            world, *at, done, done, burning, states, loss, np.zeros((1, 4), np.int64), weight, planes, none,
+            world, untouched, *at, done, done, burning, states, loss, np.zeros((1, 4), np.int64), weight, planes, none,
             np.zeros(1, np.int64), scratch,
         )  # fmt: skip
         units = np.array(list(pairwise(spreading[6:])), np.int64)
@@ -399,7 +449,7 @@ def test_gains_are_the_losses_avoided_by_trying_each_unit(stencil, hourly, alter
         for shaded in {False, alters}:
             avoided, bound = np.zeros((1, len(units))), np.zeros((1, len(units)))
             _kernels.gain_sums(
-                world, *at, units, shaded, done, burning, states, weight, avoided, bound, np.zeros(1, np.int64),
+                world, *at, units, True, shaded, done, burning, states, weight, avoided, bound, np.zeros(1, np.int64),
                 np.zeros(1, np.int64), scratch,
             )  # fmt: skip
             clean(scratch)
@@ -409,13 +459,13 @@ def test_gains_are_the_losses_avoided_by_trying_each_unit(stencil, hourly, alter
                 for cell in unit[unit >= 0]:
                     _kernels.treat_cell(world, *tried, int(cell), shaded)
                 for s in range(4):
-                    arrival, _ = fresh(case, s, tried, np.concatenate([done[0], unit[unit >= 0]]))
-                    was = world.value[np.isfinite(before[s][0])].sum()
-                    expected[u] += weight[0, s] * (was - world.value[np.isfinite(arrival)].sum())
+                    after = fresh(case, s, tried, np.concatenate([done[0], unit[unit >= 0]]))
+                    was = slow_losses(case, s, *before[s], now[0]).sum()
+                    expected[u] += weight[0, s] * (was - slow_losses(case, s, *after, tried[0]).sum())
             np.testing.assert_array_equal(avoided[0], expected)
             if not shaded:
                 assert (bound >= avoided).all()
-                assert (avoided >= 0).all()
+                assert by_flame or (avoided >= 0).all()  # fire that comes another way may be fiercer
             assert np.abs(avoided).sum() > 0
         for s in range(4):
             for one, two in zip(before[s], unpacked(case, states, s), strict=True):
@@ -436,11 +486,12 @@ def test_a_treated_ignition_cell_still_burns_as_if_untreated():
     assert np.isfinite(arrival).sum() > 1
 
 
+@pytest.mark.parametrize("by_flame", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_downstream_value_is_its_slow_twin(seed):
-    case = random_case(np.random.default_rng(seed), weathers=1, duration=60.0)
-    _, states, burning = as_episode(case)
-    planes = fresh_planes(case, states, burning, np.ones((1, 1)), _kernels.make_scratch(case.world))[0, 0]
+def test_downstream_value_is_its_slow_twin(seed, by_flame):
+    case = random_case(np.random.default_rng(seed), weathers=1, duration=60.0, by_flame=by_flame)
+    at, states, burning = as_episode(case)
+    planes = fresh_planes(case, at[0], states, burning, np.ones((1, 1)), _kernels.make_scratch(case.world))[0, 0]
     arrival, parent = unpacked(case, states, 0)
     grid, codes = case.unpadded(arrival), case.unpadded(parent)
     parents = {
@@ -449,7 +500,8 @@ def test_downstream_value_is_its_slow_twin(seed):
         if codes[r, c] != _kernels.IGNITION
     }
     ignition = case.position(int(case.burning.ignition[0]))
-    expected = naive.downstream_value(grid, parents, case.unpadded(case.world.value), ignition)
+    value = slow_losses(case, 0, arrival, parent, at[0][0])
+    expected = naive.downstream_value(grid, parents, case.unpadded(value), ignition)
     np.testing.assert_array_equal(case.unpadded(planes[1]), expected)
     np.testing.assert_array_equal(case.unpadded(planes[0]), np.isfinite(grid))
 
@@ -523,7 +575,7 @@ def test_a_unit_that_holds_both_cells_beside_a_corner_shuts_the_way_between_them
     units = np.array([[one, other], [one, -1], [other, -1]], np.int64)
     avoided, bound = np.zeros((1, 3)), np.zeros((1, 3))
     _kernels.gain_sums(
-        world, *at, units, False, np.empty((1, 0), np.int64), burning, states, np.ones((1, 1)), avoided, bound,
+        world, *at, units, True, False, np.empty((1, 0), np.int64), burning, states, np.ones((1, 1)), avoided, bound,
         np.zeros(1, np.int64), np.zeros(1, np.int64), _kernels.make_scratch(world),
     )  # fmt: skip
     assert avoided.tolist() == [[3.0, 0.0, 0.0]]
@@ -547,7 +599,7 @@ def test_of_neighbors_that_reach_a_cell_together_the_lowest_direction_is_its_par
         treated = np.array([[case.flat(row, col)]], np.int64)
         _kernels.treat_episodes(world, *at, treated, False)
         _kernels.repair_states(
-            world, *at, treated, treated, burning, states, loss, settled, ones, planes, np.zeros(1, np.uint8),
+            world, at[0], *at, treated, treated, burning, states, loss, settled, ones, planes, np.zeros(1, np.uint8),
             np.zeros(1, np.int64), scratch,
         )  # fmt: skip
         now = tuple(None if part is None else part[0] for part in at)

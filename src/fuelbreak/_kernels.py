@@ -14,7 +14,8 @@ fires: settling a cell reads one or two cache lines, which were asked for when t
 One source serves every case; Numba compiles it anew for each kind of argument when it first meets it:
 - stencils: the open-direction masks are uint8, uint16 or uint32, for 8, 16 or 32 neighbors;
 - weather: `series` is None where a fire's weather is constant, else the fire's weather in each period;
-- treatment: `special` is None where breaks only close cells, else it marks the edges that cross altered cells.
+- treatment: `special` is None where breaks only close cells, else it marks the edges that cross altered cells;
+- values: `World.by_flame` is None where a burned cell costs the same in any flames.
 
 All kernels that call each other stand in this file: Numba's cache does not see edits of a callee elsewhere.
 """
@@ -130,7 +131,9 @@ class World(NamedTuple):
     open_dirs u1, u2 or u4 (G, C): bit k set where the edge in direction k is open.
     fields None, or f4 (2, K, 3, C) where treatments may alter spread: A, Bx, By as it is and as altered. special None,
     or then like open_dirs, all 0.
-    altered_codes u1 (G, C): the code of a cell once altered.  value f8 (C,): loss when the cell burns.
+    altered_codes u1 (G, C): the code of a cell once altered.  value f8 (C,): loss when the cell burns, at most.
+    by_flame None, or f8 (6, C): loss by class of flame length. flames None, or then f4 (A, K, 4, C): head flame length
+    (m), eccentricity times heading east and north, exponent of the rate; of cells as they are and, if A = 2, altered.
     marks u1 (C,): EDGE, INTEREST, RIM_SIDES bits.  offset i8 (D,), crossed i8 (D, 4), flanks i8 (D, 2): the steps of
     `STEPS`, `CROSSED`, `FLANKS` as differences of cell numbers.  width: cells in a padded row.
     """
@@ -149,6 +152,8 @@ class World(NamedTuple):
     crossed: I8
     flanks: I8
     width: int
+    by_flame: Maybe = None
+    flames: Maybe = None
 
 
 class Burning(NamedTuple):
@@ -756,6 +761,76 @@ def own_masks(
     return Masks(scratch.own_codes, scratch.own_dirs), scratch.own_special
 
 
+# --- flames and losses -----------------------------------------------------------------------------------------------
+
+
+@inner
+def flame_mm(flames: F4, cell: Int, k: Int) -> Any:
+    """Flame length, mm, where fire comes to a cell in direction k; at the ignition that of the head."""
+    head_mm = 1000.0 * np.float64(flames[0, cell])
+    if k == IGNITION:
+        return np.int64(np.rint(head_mm))
+    east, north = np.float64(flames[1, cell]), np.float64(flames[2, cell])
+    along = (east * EAST[k] + north * NORTH[k]) / np.sqrt(np.float64(STEP_ROW[k] ** 2 + STEP_COL[k] ** 2))
+    rate = min((1.0 - np.sqrt(east * east + north * north)) / (1.0 - along), 1.0)
+    return np.int64(np.rint(head_mm * rate ** np.float64(flames[3, cell])))
+
+
+@inlined
+def flame_class(mm: Int) -> Any:
+    """Which of the six classes of flame length this is."""
+    level = 0
+    while level < 5 and mm > FLAME_CLASS_ENDS_MM[level]:
+        level += 1
+    return level
+
+
+@inlined
+def flame_of(world: World, flames: F4, codes: U1, fire: Fire, series: Maybe, cell: Int, k: Int, time: Any) -> Any:
+    """Flame length, mm, of a cell that fire reaches at `time` in direction k, in the weather of that time.
+
+    flames f4 (A, K, 4, C) as in `World`; codes (G, C) say which cells are altered. They may be those that all fires
+    share: a fire sees other ones only where a cell is closed to it, and at its ignition, which counts as untreated.
+    """
+    weather = np.int64(fire.weather)
+    if series is not None:
+        weather = np.int64(series[period_of(time, len(series), fire.period_min)])
+    altered = 0
+    if k != IGNITION and codes[world.pattern[weather], cell] & ALTERED:
+        altered = 1
+    return flame_mm(flames[altered, weather], cell, k)
+
+
+@inlined
+def loss_in_flames(
+    world: World, by_flame: Maybe, flames: Maybe, codes: U1, fire: Fire, series: Maybe, cell: Int, k: Int, time: Any
+) -> Any:
+    """`cell_loss` with the parts of the world by which it is compiled apart."""
+    value = world.value[cell]
+    if by_flame is None:
+        return value
+    if value > 0.0:  # nothing is at risk in most cells, such as those of the buffer
+        value = by_flame[flame_class(flame_of(world, flames, codes, fire, series, cell, k, time)), cell]
+    return value
+
+
+@inlined
+def cell_loss(world: World, codes: U1, fire: Fire, series: Maybe, cell: Int, k: Int, time: Any) -> Any:
+    """Loss of a cell that a fire reaches at `time` in direction k; codes (G, C) as for `flame_of`."""
+    return loss_in_flames(world, world.by_flame, world.flames, codes, fire, series, cell, k, time)
+
+
+@inner
+def states_loss(world: World, codes: U1, fire: Fire, series: Maybe, states: States, e: Int, s: Int) -> Any:
+    """Loss of a fire as it is kept in `states`."""
+    total = 0.0
+    for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
+        total += cell_loss(
+            world, codes, fire, series, np.int64(states.cell[i]), np.int64(states.parent[i]), states.arrival[i]
+        )
+    return total
+
+
 # --- one fire: arrival times -----------------------------------------------------------------------------------------
 
 
@@ -1140,13 +1215,62 @@ def burned_near(parent: I1, cell: Int, width: Int) -> bool:
     return False
 
 
+LOST = np.uint8(2)  # a bit of `Scratch.mark` while losses are compared
+
+
+@inner
+def changed_loss(
+    world: World,
+    by_flame: Maybe,
+    codes_before: U1,
+    codes: U1,
+    fire: Fire,
+    series: Maybe,
+    states: States,
+    e: Int,
+    s: Int,
+    n_lost: Int,
+    arrival: F4,
+    parent: I1,
+    scratch: Scratch,
+) -> float:
+    """Loss avoided in cells of a fire that burned all along, but now by another way, at another time or in other fuel.
+
+    Where fuel is altered, fire may come earlier to cells that were never lost; what they were is still in `states`. The
+    n_lost cells in `scratch.touched` are accounted for elsewhere.
+    """
+    if by_flame is None:
+        return 0.0
+    mark, lost = scratch.mark, scratch.touched
+    for i in range(n_lost):
+        mark[lost[i]] |= LOST
+    g = world.pattern[fire.weather]
+    less = 0.0
+    for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
+        cell = np.int64(states.cell[i])
+        changed = parent[cell] != states.parent[i] or ((codes_before[g, cell] ^ codes[g, cell]) & ALTERED) != 0
+        if series is not None:
+            changed |= arrival[cell] != states.arrival[i]
+        if changed and mark[cell] & LOST == 0:
+            k, now = np.int64(states.parent[i]), np.int64(parent[cell])
+            less += cell_loss(world, codes_before, fire, series, cell, k, states.arrival[i])
+            less -= cell_loss(world, codes, fire, series, cell, now, arrival[cell])
+    for i in range(n_lost):
+        mark[lost[i]] &= ~LOST
+    return less
+
+
 @inner
 def repair_one(
     world: World,
+    codes_before: U1,
     masks: Masks,
     special: Maybe,
     fire: Fire,
     series: Maybe,
+    states: States,
+    e: Int,
+    s: Int,
     treated: I8,
     arrival: F4,
     parent: I1,
@@ -1154,10 +1278,11 @@ def repair_one(
 ) -> tuple[float, Int, Int, Int, bool]:
     """Bring one fire up to date after the cells `treated` (-1: none) were treated: re-solve only what that changed.
 
-    Masks and special edges are those of `own_masks` and already hold the treatment. Bit-equal to a fresh solve. Returns
-    the loss avoided, the cells settled, how many cells were lost, how many stand in `scratch.touched` (the lost, then
-    those burned since; what the lost were is in `scratch.log_arrival`, `log_parent`) and whether the fire was solved
-    anew, in which case `touched` lists all that burned and nothing is logged.
+    Masks and special edges are those of `own_masks` and already hold the treatment; codes_before (G, C) say what was
+    ALTERED before it. Fire (e, s) of `states` is laid out on the grid. Bit-equal to a fresh solve. Returns the loss
+    avoided, the cells settled, how many cells were lost, how many stand in `scratch.touched` (the lost, then those
+    burned since; what the lost were is in `scratch.log_arrival`, `log_parent`) and whether the fire was solved anew, in
+    which case `touched` lists all that burned and nothing is logged.
     """
     width, offset = world.width, world.offset
     directions, reach = directions_of(masks.open_dirs), reach_of(masks.open_dirs)
@@ -1202,7 +1327,8 @@ def repair_one(
         i += 1
     before = 0.0
     for i in range(n_lost):
-        before += world.value[lost[i]]
+        k, near = np.int64(log_parent[i]), np.int64(lost[i])
+        before += cell_loss(world, codes_before, fire, series, near, k, arrival[near])
         scratch.log_arrival[i] = arrival[lost[i]]
         arrival[lost[i]] = np.inf
     if special is not None:
@@ -1255,42 +1381,53 @@ def repair_one(
         n_touched,
         scratch,
     )
+    first = n_lost
+    if not done:
+        before = states_loss(world, codes_before, fire, series, states, e, s)
+        arrival[:] = np.inf
+        parent[:] = UNBURNED
+        n_touched, settled = run_heap(world, masks, special, fire, series, arrival, parent, scratch)
+        first = np.int64(0)
     after = 0.0
-    for i in range(n_lost, n_touched):
-        after += world.value[lost[i]]
-    if done:
-        return before - after, settled, n_lost, n_touched, False
-    for cell in range(len(arrival)):
-        if arrival[cell] < np.inf:
-            before += world.value[cell]
-    before -= after
-    arrival[:] = np.inf
-    parent[:] = UNBURNED
-    n_touched, settled = run_heap(world, masks, special, fire, series, arrival, parent, scratch)
-    after = 0.0
-    for i in range(n_touched):
-        after += world.value[lost[i]]
-    return before - after, settled, 0, n_touched, True
+    for i in range(first, n_touched):
+        near = np.int64(lost[i])
+        after += cell_loss(world, masks.codes, fire, series, near, np.int64(parent[near]), arrival[near])
+    if not done:
+        return before - after, settled, first, n_touched, True
+    less = before - after
+    if special is not None:
+        less += changed_loss(
+            world,
+            world.by_flame,
+            codes_before,
+            masks.codes,
+            fire,
+            series,
+            states,
+            e,
+            s,
+            n_lost,
+            arrival,
+            parent,
+            scratch,
+        )
+    return less, settled, n_lost, n_touched, False
 
 
 # --- many fires ------------------------------------------------------------------------------------------------------
 
 
 @inner
-def flame_mm(flames: F4, cell: Int, k: Int) -> Any:
-    """Flame length, mm, where fire comes to a cell in direction k; at the ignition that of the head."""
-    head_mm = 1000.0 * np.float64(flames[0, cell])
-    if k == IGNITION:
-        return np.int64(np.rint(head_mm))
-    east, north = np.float64(flames[1, cell]), np.float64(flames[2, cell])
-    along = (east * EAST[k] + north * NORTH[k]) / np.sqrt(np.float64(STEP_ROW[k] ** 2 + STEP_COL[k] ** 2))
-    rate = min((1.0 - np.sqrt(east * east + north * north)) / (1.0 - along), 1.0)
-    return np.int64(np.rint(head_mm * rate ** np.float64(flames[3, cell])))
-
-
-@inner
 def add_flames(
-    world: World, fire: Fire, series: Maybe, flames: F4, weight: Int, n: Int, by_flame: I8, scratch: Scratch
+    world: World,
+    codes: U1,
+    fire: Fire,
+    series: Maybe,
+    flames: F4,
+    weight: Int,
+    n: Int,
+    by_flame: I8,
+    scratch: Scratch,
 ) -> None:
     """Add the flames of the n touched cells of a fire that does not meet the RIM to `by_flame` (7, C)."""
     met = np.uint8(0)
@@ -1300,15 +1437,9 @@ def add_flames(
         return
     for i in range(n):
         cell = np.int64(scratch.touched[i])
-        weather = fire.weather
-        if series is not None:
-            if len(series) > 0:
-                weather = series[period_of(scratch.arrival[cell], len(series), fire.period_min)]
-        mm = flame_mm(flames[weather], cell, np.int64(scratch.parent[cell]))
-        level = 0
-        while level < 5 and mm > FLAME_CLASS_ENDS_MM[level]:
-            level += 1
-        by_flame[level, cell] += weight
+        k = np.int64(scratch.parent[cell])
+        mm = flame_of(world, flames, codes, fire, series, cell, k, scratch.arrival[cell])
+        by_flame[flame_class(mm), cell] += weight
         by_flame[6, cell] += weight * mm
 
 
@@ -1333,8 +1464,8 @@ def burn_statistics(
 ) -> None:
     """Solve S fires and keep only sums: counts i8 (C,) of this thread, weighted; burned i8, loss f8 ... (S,).
 
-    With flames f4 (K, 4, C), head flame length (m), eccentricity times heading east and north, exponent of the rate,
-    also by_flame i8 (7, C) of this thread, weighted: how often each class of flame length came, and the sum of mm.
+    With flames f4 (A, K, 4, C) as in `World` also by_flame i8 (7, C) of this thread, weighted: how often each class of
+    flame length came, and the sum of mm.
 
     The masks (G, C) hold the treatments of the cells `treated`. Fires that meet the window's RIM are not counted: they
     must be solved in a larger one. Uses the scratch grid and wipes it after each fire, so memory does not grow with the
@@ -1355,14 +1486,15 @@ def burn_statistics(
         n, settled[s] = solve_one(world, own, own_special, fire, series, scratch.arrival, scratch.parent, scratch)
         if flames is not None:
             if by_flame is not None:
-                add_flames(world, fire, series, flames, weight[s], n, by_flame, scratch)
+                add_flames(world, own.codes, fire, series, flames, weight[s], n, by_flame, scratch)
         total = 0.0
         met = np.uint8(0)
         for i in range(n):
             cell = np.uint64(scratch.touched[i])
+            k, time = np.int64(scratch.parent[cell]), scratch.arrival[cell]
+            total += cell_loss(world, own.codes, fire, series, cell, k, time)
             scratch.arrival[cell] = np.inf
             scratch.parent[cell] = UNBURNED
-            total += world.value[cell]
             met |= world.marks[cell]
             counts[cell] += weight[s]
         if met & RIM:
@@ -1400,21 +1532,27 @@ def store(
 @inner
 def solve_and_store(
     world: World, fires: Burning, states: States, s: Int, cells: I4, times: F4, parents: I1, scratch: Scratch
-) -> tuple[Int, Int]:
+) -> tuple[Int, Int, float]:
     """Solve fire s on the untreated world; if there is room, write its burned cells.
 
-    Returns how many there are, and the cells settled.
+    Returns how many there are, the cells settled, and the loss.
     """
+    fire, series = fire_of(fires, s), series_of(fires.series, s)
     n, settled = solve_one(
         world,
         Masks(world.codes, world.open_dirs),
         world.special,
-        fire_of(fires, s),
-        series_of(fires.series, s),
+        fire,
+        series,
         scratch.arrival,
         scratch.parent,
         scratch,
     )
+    loss = 0.0
+    for i in range(n):
+        cell = np.int64(scratch.touched[i])
+        k, time = np.int64(scratch.parent[cell]), scratch.arrival[cell]
+        loss += cell_loss(world, world.codes, fire, series, cell, k, time)
     if n <= len(cells):
         lowest, highest = scratch.touched[0], scratch.touched[0]
         for i in range(n):
@@ -1422,16 +1560,24 @@ def solve_and_store(
         columns = states.columns[s]
         store(lowest, highest, world.width, scratch.arrival, scratch.parent, cells, times, parents, columns)
     wipe(scratch.touched, n, scratch.arrival, scratch.parent)
-    return n, settled
+    return n, settled, loss
 
 
 @making
 def solve_states(
-    world: World, fires: Burning, states: States, owner: I4, worker: Int, settled: I8, counter: I8, scratch: Scratch
+    world: World,
+    fires: Burning,
+    states: States,
+    owner: I4,
+    worker: Int,
+    loss: F8,
+    settled: I8,
+    counter: I8,
+    scratch: Scratch,
 ) -> tuple[I4, F4, I1]:
     """Solve S fires on the untreated world and keep each one's burned cells in this thread's own arrays, returned.
 
-    Writes start, length and columns of `states`, and who holds the fire's cells into owner i4 (S,).
+    Writes start, length and columns of `states`, who holds the fire's cells into owner i4 (S,), and loss f8 (S,).
     """
     cells, times, parents = np.empty(1024, np.int32), np.empty(1024, np.float32), np.empty(1024, np.int8)
     used = 0
@@ -1439,7 +1585,9 @@ def solve_states(
         s: Int = take_ticket(counter)
         if s >= len(fires.ignition):
             return cells[:used], times[:used], parents[:used]
-        n, settled[s] = solve_and_store(world, fires, states, s, cells[used:], times[used:], parents[used:], scratch)
+        n, settled[s], loss[s] = solve_and_store(
+            world, fires, states, s, cells[used:], times[used:], parents[used:], scratch
+        )
         if used + n > len(cells):  # no room: make some, and burn the fire again
             size = max(2 * len(cells), used + n)
             more_cells, more_times = np.empty(size, np.int32), np.empty(size, np.float32)
@@ -1570,6 +1718,7 @@ def thin_out(states: States, e: Int, s: Int, arrival: F4, parent: I1) -> None:
 @kernel
 def repair_states(
     world: World,
+    codes_before: U1,
     codes: U1,
     open_dirs: Bits,
     special: Maybe,
@@ -1587,7 +1736,8 @@ def repair_states(
 ) -> None:
     """Bring E x S fires up to date after episode e treated the padded cells treated[e] (n,), -1 for none.
 
-    The masks (E, G, C) already hold the treatment; all_treated (E, m) is what episode e treated so far, this included.
+    The masks (E, G, C) already hold the treatment; all_treated (E, m) is what episode e treated so far, this included;
+    codes_before (E, G, C) tell what was ALTERED before it, and are asked only where losses go by flames.
     loss, settled (E, S); settled is added to. Where with_planes (E,) is set the sums `planes` (E, parts, 7, C) follow.
     Threads share `counter`; a ticket is one part of an episode's fires.
     """
@@ -1623,13 +1773,25 @@ def repair_states(
                 scratch,
             )
             avoided, resolved, _, n_touched, anew = repair_one(
-                world, own, own_special, fire, series, treated[e], scratch.arrival, scratch.parent, scratch
+                world,
+                codes_before[e],
+                own,
+                own_special,
+                fire,
+                series,
+                states,
+                e,
+                s,
+                treated[e],
+                scratch.arrival,
+                scratch.parent,
+                scratch,
             )
             loss[e, s] -= avoided
             settled[e, s] += resolved
             changed = n_touched > 0 or resolved > 0
             if changed and with_planes[e]:
-                add_planes(world, fire.duration_min, states, e, s, -weight[e, s], planes[e, part], scratch)
+                add_planes(world, codes_before[e], fire, series, states, e, s, -weight[e, s], planes[e, part], scratch)
             if special is None and not anew:
                 thin_out(states, e, s, scratch.arrival, scratch.parent)
             else:
@@ -1650,7 +1812,7 @@ def repair_states(
                 )
                 wipe(states.cell[start:], np.int64(states.length[e, s]), scratch.arrival, scratch.parent)
             if changed and with_planes[e]:
-                add_planes(world, fire.duration_min, states, e, s, weight[e, s], planes[e, part], scratch)
+                add_planes(world, codes[e], fire, series, states, e, s, weight[e, s], planes[e, part], scratch)
 
 
 @inner
@@ -1717,7 +1879,8 @@ def gain_sums(
 
     units i8 (U, n) padded cells, -1 for none; where they are not `tried` only `bound` is added up. avoided, bound f8
     (E, U) are this thread's sums over fires, weighted by whole numbers, exact in any order; bound is the value that
-    burned through edges the unit would shut, no less than what a firebreak avoids. settled i8 (1,) is added to. Threads
+    burned through edges the unit would shut, no less than what a firebreak avoids (which may be below 0 where losses go
+    by flames: fire that comes another way may be fiercer). settled i8 (1,) is added to. Threads
     share `counter`, a ticket is one fire.
     """
     episodes, per_episode = fires.ignition.shape
@@ -1752,7 +1915,7 @@ def gain_sums(
                     if special is not None:
                         trial_special[g, cell] = own_special[g, cell]
         any_flank = bool(pattern < 0 or units.shape[1] > 1)
-        sum_downstream(world, states, e, s, scratch)
+        sum_downstream(world, codes[e], fire, series, states, e, s, scratch)
         n_marked = mark_crossed(world, own.codes[max(pattern, 0)], states, e, s, any_flank, scratch)
         load(states, e, s, scratch.arrival, scratch.parent)
         for u in range(len(units)):
@@ -1783,10 +1946,14 @@ def gain_sums(
                             shut_cell(world, trial_codes[g], trial_dirs[g], cell)
             less, resolved, n_lost, n_touched, anew = repair_one(
                 world,
+                codes[e],
                 Masks(trial_codes, trial_dirs),
                 trial_special,
                 fire,
                 series,
+                states,
+                e,
+                s,
                 units[u],
                 scratch.arrival,
                 scratch.parent,
@@ -1823,10 +1990,13 @@ PLANES = 7  # burned, downstream value, earliness, toward north, east, south, we
 
 
 @inner
-def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratch) -> None:
+def sum_downstream(
+    world: World, codes: U1, fire: Fire, series: Maybe, states: States, e: Int, s: Int, scratch: Scratch
+) -> None:
     """Write the value that burned through each cell of a fire's tree, the cell included, into `scratch.downstream`.
 
-    The tree is peeled from its leaves: a cell whose children are all summed hands its sum on.
+    codes (G, C) as for `flame_of`. The tree is peeled from its leaves: a cell whose children are all summed hands its
+    sum on.
     """
     children, downstream, tree, offset = scratch.children, scratch.downstream, scratch.tree, world.offset
     start = states.start[e, s]
@@ -1834,7 +2004,8 @@ def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratc
     for i in range(start, stop):
         cell = states.cell[i]
         children[cell] = 0
-        downstream[cell] = world.value[cell]
+        k = np.int64(states.parent[i])
+        downstream[cell] = cell_loss(world, codes, fire, series, cell, k, states.arrival[i])
         tree[cell] = states.parent[i]
     for i in range(start, stop):
         k = np.int64(states.parent[i])
@@ -1852,10 +2023,20 @@ def sum_downstream(world: World, states: States, e: Int, s: Int, scratch: Scratc
 
 @inner
 def add_planes(
-    world: World, duration: Any, states: States, e: Int, s: Int, weight: float, planes: F8, scratch: Scratch
+    world: World,
+    codes: U1,
+    fire: Fire,
+    series: Maybe,
+    states: States,
+    e: Int,
+    s: Int,
+    weight: float,
+    planes: F8,
+    scratch: Scratch,
 ) -> None:
     """Add one fire to the sums (7, C), or take it away with a negative weight: see `sum_planes`."""
-    sum_downstream(world, states, e, s, scratch)
+    sum_downstream(world, codes, fire, series, states, e, s, scratch)
+    duration = fire.duration_min
     for i in range(states.start[e, s], states.start[e, s] + states.length[e, s]):
         cell = np.int64(states.cell[i])
         k = np.int64(states.parent[i])
@@ -1871,6 +2052,7 @@ def add_planes(
 @kernel
 def sum_planes(
     world: World,
+    codes: U1,
     fires: Burning,
     states: States,
     weight: F8,
@@ -1881,10 +2063,11 @@ def sum_planes(
 ) -> None:
     """Sums over the S fires of each episode that is wanted (E,): planes f8 (E, parts, 7, C), exact in any order.
 
-    weight f8 (E, S) holds whole numbers. The fires of an episode are cut in `parts` so that threads can share one
-    episode; the caller adds the parts up. 0 weight of fires that burned the cell; 1 value downstream of it in the
-    fires' trees, the cell included (not in fires that started there: treating it would not stop those); 2 earliness,
-    1024 x (1 - arrival / duration); 3-6 how far the fire moved north, east, south, west as it entered, in 1/1024.
+    codes (E, G, C) are the episodes'. weight f8 (E, S) holds whole numbers. The fires of an episode are cut in `parts`
+    so that threads can share one episode; the caller adds the parts up. 0 weight of fires that burned the cell; 1 value
+    downstream of it in the fires' trees, the cell included (not in fires that started there: treating it would not stop
+    those); 2 earliness, 1024 x (1 - arrival / duration); 3-6 how far the fire moved north, east, south, west as it
+    entered, in 1/1024.
     """
     episodes, per_episode = fires.ignition.shape
     parts = planes.shape[1]
@@ -1898,7 +2081,8 @@ def sum_planes(
             continue
         planes[e, part, :, :] = 0.0
         for s in range(per_episode * part // parts, per_episode * (part + 1) // parts):
-            add_planes(world, fires.duration_min[e, s], states, e, s, weight[e, s], planes[e, part], scratch)
+            fire, series = fire_of(fires, (e, s)), series_of(fires.series, (e, s))
+            add_planes(world, codes[e], fire, series, states, e, s, weight[e, s], planes[e, part], scratch)
 
 
 @compiled(_nrt=False, error_model="numpy")  # nothing is divided by 0, and asking each time keeps loops from vectors

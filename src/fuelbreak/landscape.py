@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fuelbreak import formats, fuels
 from fuelbreak.errors import InputError
 
+T = TypeVar("T", bound=np.generic)
 Window = tuple[int, int, int, int]  # first row, first column, rows, columns
 Transform = tuple[float, float, float, float, float, float]  # x = a col + b row + c, y = d col + e row + f
 
@@ -32,6 +33,7 @@ LAYER_RANGES = {
     "canopy_bulk_density_kg_m3": (0.0, 5.0, "kg/m3, not kg/m3 x 100"),
     "value": (0.0, 1e12, "any unit of loss, zero or more"),
 }
+FLAME_CLASSES = 6  # of flame length, by which losses may differ
 KINDS = ("firebreak", "shaded")  # cleared ground; shaded fuelbreak
 
 
@@ -174,6 +176,8 @@ def crop(landscape: Landscape, window: Window, buffer_cells: int = 0) -> Landsca
         a, b, c, d, e, f = landscape.transform
         changes["transform"] = (a, b, c + a * left + b * top, d, e, f + d * left + e * top)
     changes["area_of_interest"] = inside & landscape.area_of_interest[part]
+    if landscape.value_by_flame is not None:
+        changes["value_by_flame"] = landscape.value_by_flame[:, top:bottom, left:right]
     return replace(landscape, **changes)
 
 
@@ -449,6 +453,39 @@ def _as_layer(name: str, values: Any, label: str, *, copy: bool = False) -> npt.
     return owned
 
 
+def _as_value_by_flame(
+    values: Any, shape: tuple[int, int], label: str, *, copy: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return `values` as a landscape's own read-only (6, H, W) of losses; a caller's writable one stays apart."""
+    name = "value_by_flame"
+    if isinstance(values, np.ma.MaskedArray):
+        raise InputError(f"{label}: {name} is a masked array; fill its gaps first, with 0 where nothing is at risk")
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind not in "biuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{label}: {name} is not an array of numbers; give {FLAME_CLASSES} classes x rows x columns of numbers"
+        ) from None
+    if given.shape != (FLAME_CLASSES, *shape):
+        raise InputError(
+            f"{label}: {name} has shape {given.shape}; give {FLAME_CLASSES} classes of flame length x "
+            f"{shape[0]} rows x {shape[1]} columns"
+        )
+    low, high, unit = LAYER_RANGES["value"]
+    bad = ~((given >= low) & (given <= high))  # what is no number is neither
+    if bad.any():
+        level, row, col = np.argwhere(bad)[0]
+        raise InputError(
+            f"{label}: {name} is {given[level, row, col]:g} in class {level + 1} at row {row}, column {col} "
+            f"({np.count_nonzero(bad)} entries out of range); give {low:g} to {high:g} ({unit})"
+        )
+    if not copy and given.dtype == np.float32 and given.base is None and not given.flags.writeable:
+        return given  # already ours: frozen, and nobody holds a writable view
+    return _frozen(np.array(given, np.float32, order="C", copy=True))
+
+
 DEMO_CELL_SIZE_M = 30.0
 DEMO_CRS = "EPSG:32616"
 _EARTH_DEG_CRS = "EPSG:4326"
@@ -650,7 +687,7 @@ class Landscape:
     fuel_model : int16, code of a fuel model (standard: 1-13, 101-204; or of `custom_fuels`) or nonburnable (0, 91-99)
     elevation_m, slope_deg, aspect_deg : float32; aspect is the azimuth the slope faces, -1 where flat
     canopy_cover_pct, canopy_height_m, canopy_base_height_m, canopy_bulk_density_kg_m3 : float32, 0 where no trees
-    value : float32, the loss if the cell burns, zero or more
+    value : float32, the loss if the cell burns, zero or more; where there is `value_by_flame`, its most over classes
     area_of_interest : bool, where breaks may stand and losses count; the rest is buffer, where fires only pass
     cell_size_m : side of a cell, meters
     crs : coordinate reference system as WKT, or None
@@ -658,6 +695,9 @@ class Landscape:
     label : name to print on every output
     notes : warnings found when it was opened
     custom_fuels : fuel models of the user's own, as `streams.read_fmd` reads them
+    value_by_flame : float32 (6, H, W), the loss if the cell burns in flames of 0-2, 2-4, 4-6, 6-8, 8-12 and over 12
+        feet (`spread.FLAME_CLASS_ENDS_M`), or None where any flames take `value`. The flame is that of the direction in
+        which fire comes to the cell, where a fire starts that of its head. `value` is then not what was given for it
 
     Raises
     ------
@@ -681,6 +721,7 @@ class Landscape:
     label: str = "landscape"
     notes: tuple[str, ...] = ()
     custom_fuels: tuple[fuels.FuelModel, ...] = ()
+    value_by_flame: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "custom_fuels", tuple(self.custom_fuels))
@@ -688,6 +729,10 @@ class Landscape:
             object.__setattr__(self, name, _as_layer(name, getattr(self, name), self.label))
         object.__setattr__(self, "notes", tuple(self.notes))
         shape = self.fuel_model.shape
+        if self.value_by_flame is not None:
+            by_flame = _as_value_by_flame(self.value_by_flame, shape, self.label)
+            object.__setattr__(self, "value_by_flame", by_flame)
+            object.__setattr__(self, "value", _frozen(by_flame.max(axis=0)))
         for name in LAYERS:
             if getattr(self, name).shape != shape:
                 theirs = getattr(self, name).shape
@@ -744,8 +789,9 @@ class Landscape:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for name in LAYERS:  # pickle forgets that an array is read-only
-            state[name].setflags(write=False)
+        for name in (*LAYERS, "value_by_flame"):  # pickle forgets that an array is read-only
+            if state[name] is not None:
+                state[name].setflags(write=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -896,11 +942,13 @@ class Landscape:
         transform: Sequence[float] | None = None,
         label: str = "arrays",
         custom_fuels: Sequence[fuels.FuelModel] = (),
+        value_by_flame: npt.ArrayLike | None = None,
     ) -> Landscape:
         """Make a landscape of (H, W) arrays, row 0 north; they are copied.
 
         Only the fuel model is needed. Without the rest the land is flat (aspect -1) at elevation 0, has no canopy,
-        value 1 in every cell, and is all area of interest. Units, types and errors as in `Landscape`.
+        value 1 in every cell, and is all area of interest; `value_by_flame` (6, H, W) takes the place of `value`.
+        Units, types and errors as in `Landscape`.
         """
         fuel = _as_layer("fuel_model", fuel_model, label, copy=True)
         given = {
@@ -918,6 +966,9 @@ class Landscape:
         for name, (layer, default) in given.items():
             filled = np.broadcast_to(np.array(default, LAYER_TYPES[name]), fuel.shape) if layer is None else layer
             layers[name] = _as_layer(name, filled, label, copy=True)
+        by_flame = None
+        if value_by_flame is not None:
+            by_flame = _as_value_by_flame(value_by_flame, (fuel.shape[0], fuel.shape[1]), label, copy=True)
         return cls(
             fuel_model=fuel,
             **layers,
@@ -926,6 +977,7 @@ class Landscape:
             transform=transform,  # type: ignore[arg-type]  # any six numbers; checked and made a tuple at the door
             label=label,
             custom_fuels=tuple(custom_fuels),
+            value_by_flame=by_flame,
         )
 
 
@@ -937,7 +989,7 @@ LAYER_TYPES: dict[str, npt.DTypeLike] = {
 LAYERS = tuple(LAYER_TYPES)
 
 
-def _frozen(array: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _frozen(array: npt.NDArray[T]) -> npt.NDArray[T]:
     array.setflags(write=False)
     return array
 

@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fuelbreak.errors import InputError
-from fuelbreak.landscape import Landscape
+from fuelbreak.landscape import FLAME_CLASSES, Landscape
 
 F8 = npt.NDArray[np.float64]
 I8 = npt.NDArray[np.int64]
-
-FLAME_CLASSES = 6  # 0-2, 2-4, 4-6, 6-8, 8-12 and over 12 feet
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ def with_values(landscape: Landscape, layers: Sequence[ValueLayer], *, area_weig
     if not total[:, landscape.area_of_interest].any():
         raise InputError(f"values: nothing in the area of interest of {landscape.label} can be lost; give other values")
     if (total == total[0]).all():
-        return replace(landscape, value=total[0].astype(np.float32))
+        return replace(landscape, value=total[0].astype(np.float32), value_by_flame=None)
     return replace(landscape, value_by_flame=total.astype(np.float32))
 
 

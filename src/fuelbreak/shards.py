@@ -57,6 +57,8 @@ def landscape_digest(landscape: Landscape) -> str:
     content = hashlib.sha256(repr(told).encode())
     for name in LAYERS:
         content.update(np.ascontiguousarray(getattr(landscape, name)).tobytes())
+    if landscape.value_by_flame is not None:
+        content.update(np.ascontiguousarray(landscape.value_by_flame).tobytes())
     return content.hexdigest()[:16]
 
 

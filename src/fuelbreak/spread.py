@@ -149,8 +149,9 @@ def _value_step(landscape: Landscape) -> float:
 def exact_value(landscape: Landscape) -> F8:
     """Loss of each cell when it burns (H, W): the value at risk inside the area of interest, 0 outside.
 
-    Rounded to 2**20 steps of the largest value: sums are then exact in float64, whatever their order, so that a repair,
-    a thread count or a process never changes a loss in its last digit.
+    Where losses go by flames, the most that it may be. Rounded to 2**20 steps of the largest value: sums are then exact
+    in float64, whatever their order, so that a repair, a thread count or a process never changes a loss in its last
+    digit.
     """
     return _rounded(landscape.value, landscape.area_of_interest, _value_step(landscape))
 
@@ -179,6 +180,8 @@ def build_world(
     stencil: int = 32,
     altered: Sequence[F4] | None = None,
     bucket_min: Sequence[float] | None = None,
+    by_flame: F8 | None = None,
+    flames: F4 | None = None,
     workers: int = 1,
 ) -> World:
     """What all fires share, ready for the kernels, from the fields of K weathers.
@@ -189,6 +192,8 @@ def build_world(
     value, marks : (H, W) loss when a cell burns; EDGE, INTEREST and RIM bits
     altered : the fields of the landscape with every cell a shaded fuelbreak, if there are to be any
     bucket_min : width of a time bucket for each weather; any gives the same bits, some are slow
+    by_flame : (6, H, W) loss by class of flame length, of which `value` is the most; None where flames do not matter
+    flames : then (A, K, 4, C), padded: `Fields.flames`, A = 2 where there is an altered landscape
     """
     bits = _kernels.STENCILS[stencil]
     rows, cols = value.shape[0] + 2 * PAD, value.shape[1] + 2 * PAD
@@ -251,6 +256,8 @@ def build_world(
         crossed,
         flanks,
         cols,
+        None if by_flame is None else np.stack([_padded(each, 0.0) for each in by_flame]),
+        flames,
     )
 
 
@@ -314,8 +321,13 @@ class Fields:
 
     def world_bytes(self, cells: int, weathers: int) -> int:
         """Memory of the world of a window of so many cells in so many weathers."""
+        as_it_is_and_altered = 1 if self.shaded is None else 2
         per_weather = 4 * self.stencil + (24 if self.shaded is not None else 0)
-        return cells * (per_weather * weathers + 16)
+        per_cell = 16
+        if self.landscape.value_by_flame is not None:
+            per_weather += 16 * as_it_is_and_altered
+            per_cell += 48
+        return cells * (per_weather * weathers + per_cell)
 
     @property
     def fits_whole(self) -> bool:
@@ -349,6 +361,7 @@ class Fields:
         shaded = None if self.shaded is None else self.shaded if whole else _part(self.shaded, window)
         fields: list[F4] = [np.empty(0, np.float32)] * len(which)
         altered = None if shaded is None else list(fields)
+        flames = None if land.value_by_flame is None else _no_flames(1 if shaded is None else 2, len(which), rows, cols)
         counter = iter(range(len(which)))
 
         def work(_worker: int) -> None:
@@ -361,9 +374,13 @@ class Fields:
                 with self._lock:
                     self._too_long += int(too_long.sum())
                     self._spreading += int(spreads.sum())
+                if flames is not None:
+                    _write_flames(behavior, flames[0, i])
                 if altered is not None and shaded is not None:
                     behavior = _finite_behavior(shaded, weather, which[i])
                     altered[i] = cell_fields(behavior, land.cell_size_m, self.stencil)
+                    if flames is not None:
+                        _write_flames(behavior, flames[1, i])
 
         parallel.run_threads(work, min(workers, len(which)))
         height, width = self.landscape.shape
@@ -376,31 +393,49 @@ class Fields:
             depth = 1 if edge else AROUND + PAD
             band = (np.s_[:depth], np.s_[:, -depth:], np.s_[-depth:], np.s_[:, :depth])[side]
             marks[band] |= np.uint8(_kernels.EDGE if edge else rim_bit)
-        value = _rounded(land.value, inside, self._step)
-        return build_world(fields, value, marks, stencil=self.stencil, altered=altered, workers=workers)
+        return build_world(
+            fields,
+            _rounded(land.value, inside, self._step),
+            marks,
+            stencil=self.stencil,
+            altered=altered,
+            by_flame=None if land.value_by_flame is None else _rounded(land.value_by_flame, inside, self._step),
+            flames=None if flames is None else flames.reshape(*flames.shape[:3], -1),
+            workers=workers,
+        )
 
     def flames(self, window: Window, which: tuple[int, ...] | None = None, *, shaded: bool = False) -> F4:
-        """What flame lengths are worked out from, in a window and the weathers `which`: (K, 4, C) f4, padded.
+        """What flame lengths are worked out from, in a window and the weathers `which`: (A, K, 4, C) f4, padded.
 
-        Head flame length (m), eccentricity times heading east and north, exponent to which flame length goes with rate.
+        Head flame length (m), eccentricity times heading east and north, exponent to which flame length goes with rate;
+        of the landscape as it is and, if `shaded`, as treated (A = 2).
         """
-        rows, cols = window[2:]
-        land = self.shaded if shaded and self.shaded is not None else self.landscape
-        land = land if window == self.whole_window else _part(land, window)
+        lands = [self.landscape, self.shaded] if shaded and self.shaded is not None else [self.landscape]
         which = tuple(range(len(self.weathers))) if which is None else which
-        found = np.zeros((len(which), 4, rows + 2 * PAD, cols + 2 * PAD), np.float32)
-        inside = np.s_[PAD:-PAD, PAD:-PAD]
-        for i, number in enumerate(which):
-            behavior = fire_behavior(land, self.weathers[number].in_window(*window))
-            shape = behavior.length_to_width
-            eccentricity = np.sqrt(shape * shape - 1) / shape
-            heading = np.radians(behavior.spread_direction_deg)
-            found[i, 0][inside] = behavior.flame_length_m
-            found[i, 1][inside] = eccentricity * np.sin(heading)
-            found[i, 2][inside] = eccentricity * np.cos(heading)
-            crowns = behavior.fire_type > SURFACE_FIRE
-            found[i, 3][inside] = np.where(crowns, np.float32(CROWN_FLAME_EXPONENT), np.float32(SURFACE_FLAME_EXPONENT))
-        return found.reshape(len(which), 4, -1)
+        found = _no_flames(len(lands), len(which), *window[2:])
+        for a, whole in enumerate(lands):
+            land = whole if window == self.whole_window else _part(whole, window)
+            for i, number in enumerate(which):
+                _write_flames(fire_behavior(land, self.weathers[number].in_window(*window)), found[a, i])
+        return found.reshape(*found.shape[:3], -1)
+
+
+def _no_flames(lands: int, weathers: int, rows: int, cols: int) -> F4:
+    """Room for `Fields.flames` of a window."""
+    return np.zeros((lands, weathers, 4, rows + 2 * PAD, cols + 2 * PAD), np.float32)
+
+
+def _write_flames(behavior: FireBehavior, out: F4) -> None:
+    """Write what flame lengths are worked out from into out (4, H, W), padded."""
+    inside = out[:, PAD:-PAD, PAD:-PAD]
+    shape = behavior.length_to_width
+    eccentricity = np.sqrt(shape * shape - 1) / shape
+    heading = np.radians(behavior.spread_direction_deg)
+    inside[0] = behavior.flame_length_m
+    inside[1] = eccentricity * np.sin(heading)
+    inside[2] = eccentricity * np.cos(heading)
+    crowns = behavior.fire_type > SURFACE_FIRE
+    inside[3] = np.where(crowns, np.float32(CROWN_FLAME_EXPONENT), np.float32(SURFACE_FLAME_EXPONENT))
 
 
 def _as_if_writable(array: Any) -> Any:
@@ -416,6 +451,8 @@ def _part(landscape: Landscape, window: Window) -> Landscape:
     row, col, rows, cols = window
     layers: dict[str, Any] = {name: getattr(landscape, name)[row : row + rows, col : col + cols] for name in LAYERS}
     layers["area_of_interest"] = np.ones((rows, cols), bool)
+    if landscape.value_by_flame is not None:
+        layers["value_by_flame"] = landscape.value_by_flame[:, row : row + rows, col : col + cols]
     return replace(landscape, **layers, transform=None)
 
 
@@ -609,7 +646,7 @@ class SpreadResult:
     """What n fires did on one landscape under one plan.
 
     burned_cells : (n,) i8 cells burned by each fire, buffer included
-    loss : (n,) f8 value burned inside the area of interest
+    loss : (n,) f8 value burned inside the area of interest, by flame length where the landscape says so
     reached_edge : (n,) bool, whether the fire came to the grid's outermost ring
     burned_interest : (n,) bool, whether it burned any of the area of interest
     cells_solved : cells settled in all, the cost of the call
@@ -985,9 +1022,9 @@ def _scene(setting: Setting, which: I8 | None, window: Window, workers: int) -> 
     masks, special = _treat_world(world, padded, "firebreak" if plan is None else plan.kind)
     flames = None
     if setting.flame_lengths:
-        flames = fields.flames(window, weathers)
-        if plan is not None and plan.kind == "shaded":
-            flames[..., padded] = fields.flames(window, weathers, shaded=True)[..., padded]
+        flames = world.flames
+        if flames is None:
+            flames = fields.flames(window, weathers, shaded=plan is not None and plan.kind == "shaded")
     return _Scene(window, world, masks, special, padded, burning, flames)
 
 
@@ -1170,7 +1207,8 @@ class Gains(NamedTuple):
     """What each unit alone would do next in each episode, means over its fires (E, U) f8.
 
     avoided : expected loss it avoids; bound : what it avoids at most, if it is a firebreak: the value that burned
-    through the edges it would shut
+    through the edges it would shut. Where losses go by flame length a firebreak may avoid less than 0: what burns all
+    the same may burn fiercer, by another way.
     """
 
     avoided: F8
@@ -1294,6 +1332,9 @@ class Ensemble:
         self._codes = np.broadcast_to(self.world.codes, (episodes, *self.world.codes.shape)).copy()
         self._open_dirs = np.broadcast_to(self.world.open_dirs, (episodes, *self.world.open_dirs.shape)).copy()
         self._special = None if self.world.special is None else np.zeros_like(self._open_dirs)
+        # The codes before the treatment under way: to know the flames there were where it alters fuel, else not asked.
+        may_alter = self._special is not None and self.world.by_flame is not None
+        self._codes_before = np.empty_like(self._codes) if may_alter else self._codes
         # What was treated so far, kept where breaks may not hold: the first so many of each row.
         self._treated, self._treatments = np.empty((episodes, 0), np.int64), np.zeros(episodes, np.int64)
         bank = self._bank_fires
@@ -1309,12 +1350,20 @@ class Ensemble:
         )
         self._weight, self._whole_weight = np.ones(shape), np.ones(shape)
         self._weight_sum = np.full(episodes, np.nan)  # until an episode is reset for the first time
-        most = np.sort(self._bank_loss)[::-1] if self._room == 0 else np.full(len(fires), self.world.value.sum())
-        steps = _weight_steps(float(most[: self.fires_per_episode].sum()), landscape)
+        steps = _weight_steps(float(np.sort(self._most_loss())[::-1][: self.fires_per_episode].sum()), landscape)
         self._weight_steps = steps
         self._exact_weight = _exact_weights(fires.weight, steps).astype(np.float64)
         self._planes = np.zeros((episodes, parts, _kernels.PLANES, cells))
         self._with_planes = np.zeros(episodes, np.uint8)  # whose sums are kept up to date
+
+    def _most_loss(self) -> F8:
+        """What each fire of the bank may cost at most, whatever is treated (n,)."""
+        if self._room > 0:
+            return np.full(len(self.fires), self.world.value.sum())
+        if self.world.by_flame is None:
+            return self._bank_loss
+        parts = np.split(self._bank.cell, self._bank.start[1:])  # a break may turn a fire so that it comes fiercer
+        return np.array([self.world.value[cells].sum() for cells in parts])
 
     def _solve_bank(self) -> tuple[States, F8]:
         """The untreated states of all fires of the bank, and their losses."""
@@ -1327,20 +1376,20 @@ class Ensemble:
             np.zeros(n, np.int32),
             np.zeros((n, 2), np.int32),
         )
-        owner, settled = np.zeros(n, np.int32), np.zeros(n, np.int64)
+        owner, settled, loss = np.zeros(n, np.int32), np.zeros(n, np.int64), np.zeros(n)
         kept: dict[int, tuple[Any, Any, Any]] = {}  # by worker: cells, times and parents of the fires it solved
         # A few fires first: what they burn says whether all of it will fit.
         tried = min(n, 32)
         counter = np.zeros(1, np.int64)
         some = fires._replace(ignition=fires.ignition[:tried])  # the kernel burns as many as have an ignition
-        _kernels.solve_states(self.world, some, states, owner, 0, settled, counter, self._scratch[0])
+        _kernels.solve_states(self.world, some, states, owner, 0, loss, settled, counter, self._scratch[0])
         expected = 9.0 * float(states.length[:tried].mean()) * n
         _refuse_beyond_memory(3 * expected, f"the burned cells of {n} fires")
         counter[:] = 0
 
         def work(worker: int) -> None:
             kept[worker] = _kernels.solve_states(
-                self.world, fires, states, owner, worker, settled, counter, self._scratch[worker]
+                self.world, fires, states, owner, worker, loss, settled, counter, self._scratch[worker]
             )
 
         parallel.run_threads(work, self._workers)
@@ -1353,7 +1402,6 @@ class Ensemble:
             parent=np.empty(total, np.int8),
             start=start,
         )
-        loss = np.empty(n)
         for i in range(n):
             here, there = start[i], states.start[i]
             size = int(states.length[i])
@@ -1361,7 +1409,6 @@ class Ensemble:
             bank.cell[here : here + size] = cell[there : there + size]
             bank.arrival[here : here + size] = arrival[there : there + size]
             bank.parent[here : here + size] = parent[there : there + size]
-            loss[i] = self.world.value[bank.cell[here : here + size]].sum()
         self._solved += int(settled.sum())
         return bank, loss
 
@@ -1420,6 +1467,8 @@ class Ensemble:
         self._refuse_unstarted()
         altered = self._altered(kind)
         padded = self._padded(cells, "treat", self.episodes)
+        if self._codes_before is not self._codes:
+            self._codes_before[:] = self._codes
         _kernels.treat_episodes(self.world, self._codes, self._open_dirs, self._special, padded, altered)
         if self._burning.holds is not None:
             place = self._treatments[:, None] + np.arange(padded.shape[1])
@@ -1433,6 +1482,7 @@ class Ensemble:
         def work(worker: int) -> None:
             _kernels.repair_states(
                 self.world,
+                self._codes_before,
                 self._codes,
                 self._open_dirs,
                 self._special,
@@ -1601,6 +1651,7 @@ class Ensemble:
         def work(worker: int) -> None:
             _kernels.sum_planes(
                 self.world,
+                self._codes,
                 self._burning,
                 self._states,
                 self._whole_weight,

@@ -94,3 +94,20 @@ def test_what_cannot_be_made_is_refused(wrong):
     rows, cols, seed, buffer = wrong
     with pytest.raises(InputError, match="generated landscape"):
         generated_landscape(rows, cols, seed, buffer_cells=buffer)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, True, "three", None, float("nan"), float("inf"), 2**64])
+def test_seeds_that_are_none_are_refused_in_one_line(seed):
+    for made, make in (
+        ("landscape", lambda: generated_landscape(10, 10, seed)),
+        ("season", lambda: generated_season(seed)),
+    ):
+        with pytest.raises(InputError, match=f"^generated {made}: seed .*; give a whole number") as refused:
+            make()
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("weathers", [0, -3, 1.5, True, None])
+def test_a_season_needs_a_weather(weathers):
+    with pytest.raises(InputError, match=r"^generated season: cannot make .* weathers; give a whole number"):
+        generated_season(3, weathers=weathers)

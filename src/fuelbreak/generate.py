@@ -37,13 +37,13 @@ REGIONS = {
 }
 
 
-def _generator(seed: int, purpose: int) -> np.random.Generator:
+def _generator(seed: int, purpose: int, of: str) -> np.random.Generator:
     try:
         whole = int(seed)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         whole = -1
-    if whole != seed or not 0 <= whole < 2**64:
-        raise InputError(f"generated landscape: seed {seed!r}; give a whole number, 0 or more")
+    if isinstance(seed, bool | np.bool_) or whole != seed or not 0 <= whole < 2**64:
+        raise InputError(f"generated {of}: seed {seed!r}; give a whole number, 0 or more and below 2^64")
     # A word that no other draw is keyed by: that of the demo is the seed alone, those of fires end in a purpose.
     return np.random.Generator(np.random.Philox(key=np.array([whole, 2**32 + purpose], np.uint64)))
 
@@ -73,7 +73,7 @@ def generated_landscape(rows: int, cols: int, seed: int, *, buffer_cells: int = 
             f"generated landscape: {rows} rows x {cols} columns with a buffer of {buffer_cells} cells cannot be made; "
             f"give 4 x 4 to {LARGEST} x {LARGEST} in all"
         )
-    rng = _generator(seed, 0)
+    rng = _generator(seed, 0, "landscape")
     shape = rows + 2 * buffer_cells, cols + 2 * buffer_cells
     inside = np.zeros(shape, bool)
     inside[buffer_cells : buffer_cells + rows, buffer_cells : buffer_cells + cols] = True
@@ -113,8 +113,14 @@ def generated_season(seed: int, *, weathers: int = 16) -> Season:
 
     Wind of 10 to 40 km/h from anywhere; dead fuel moisture of 3 to 9 % (1-h), 1 and 3 points more for coarser fuel;
     live moisture between cured and green: 40 to 90 % herbaceous, 70 to 120 % woody.
+
+    Raises
+    ------
+    InputError : no weather, or a seed that is no whole number from 0
     """
-    rng = _generator(seed, 1)
+    if isinstance(weathers, bool) or not isinstance(weathers, int | np.integer) or weathers < 1:
+        raise InputError(f"generated season: cannot make {weathers!r} weathers; give a whole number, 1 or more")
+    rng = _generator(seed, 1, "season")
     dead = rng.uniform(3.0, 9.0)
     design = Weather(
         wind_speed_kmh=rng.uniform(10.0, 40.0),

@@ -1081,8 +1081,9 @@ def _made_with(path: Path, tags: Mapping[str, str]) -> dict[str, Any]:
     for name in ASKED:
         tag = DURATION_TAG if name == "fire_simulation_max_duration" else name
         if tag in tags:
+            of = {"values": tags["values"]} if "values" in tags else {}  # what values count goes with values
             try:
-                made[name] = getattr(make_problem(Problem, {name: tags[tag]}, str(path), {}), name)
+                made[name] = getattr(make_problem(Problem, {**of, name: tags[tag]}, str(path), {}), name)
             except InputError:
                 raise InputError(
                     f"{path}: its tag {tag} is {tags[tag]!r}, which cannot be; mend it with gdal_edit.py -mo {tag}=..."

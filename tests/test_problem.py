@@ -178,3 +178,48 @@ def test_saved_fires_beyond_the_map_are_refused(land: Landscape, tmp_path: Path)
     )
     with pytest.raises(InputError, match=r"1 of its 2 fires start outside the map; give the landscape, --window"):
         saved_fires(tmp_path / "fires.gpkg", part, Season((Weather(),)))
+
+
+def days(path: Path, n: int) -> Path:
+    """A record of n days, each of a wind of its own: the day's number in mph."""
+
+    def change(lines: list[str]) -> None:
+        header, day = lines[:3], lines[3:]
+        lines[:] = header
+        for number in range(1, n + 1):
+            for line in day:
+                year, month, _, hour, temperature, humidity, rain, _, wind_from, cloud = line.split()
+                rows = year, month, str(number), hour, temperature, humidity, rain, str(number), wind_from, cloud
+                lines.append(" ".join(rows))
+        lines[2] = f"RAWS: {24 * n}"
+
+    return wxs(path, change=change)
+
+
+def winds(season: Season) -> set[int]:
+    return {round(weather.wind_speed_kmh / (1.609344 * 1.15)) for weather in season.weathers}
+
+
+def test_every_fifth_day_of_a_record_is_kept_to_judge_in(land, tmp_path) -> None:
+    ten = problem(weather_stream=str(days(tmp_path / "ten.wxs", 10)), num_weathers=1000)
+    assert winds(ten.season(land)) == set(range(1, 11))
+    assert winds(ten.season(land, "kept")) == {1, 2, 3, 4, 6, 7, 8, 9}
+    unseen = ten.unseen_season(land)
+    assert unseen is not None
+    assert winds(unseen) == {5, 10}
+    four = problem(weather_stream=str(days(tmp_path / "four.wxs", 4)), num_weathers=1000)
+    assert winds(four.season(land, "kept")) == {1, 2, 3, 4}
+    assert four.unseen_season(land) is None
+
+
+def test_about_a_design_weather_other_winds_of_the_same_spread_are_unseen(land) -> None:
+    design = problem(wind_speed_kmh=30, wind_from_deg=100)
+    seen, unseen = design.season(land, "kept"), design.unseen_season(land)
+    assert unseen is not None
+    assert seen.weathers == design.season(land).weathers
+    assert not set(seen.weathers) & set(unseen.weathers)
+    assert np.mean([w.wind_speed_kmh for w in unseen.weathers]) == pytest.approx(30, rel=0.01)
+    assert np.std([w.wind_from_deg for w in unseen.weathers]) == pytest.approx(
+        np.std([w.wind_from_deg for w in seen.weathers]), rel=0.05
+    )
+    assert problem(num_weathers=1).unseen_season(land) is None  # one weather is all there is

@@ -274,6 +274,36 @@ def test_a_shaded_fuelbreak_that_changes_flames_alone_changes_losses(land):
         np.testing.assert_array_equal(ensemble.fire_losses()[0], result.loss)
 
 
+def test_cells_that_burn_earlier_by_the_same_way_cost_what_they_cost_at_that_hour():
+    """Fast fuel laid through slow fuel: what lies beyond burns earlier, in another hour's wind, though never lost."""
+    rng = np.random.default_rng(2)
+    shape = (8, 60)
+    fuel = np.full(shape, 2)
+    fuel[:7, 8:12] = 99  # rock with a lane of compact litter in it: fire is sooner around than through
+    fuel[1, 8:12] = 181
+    land = Landscape.from_arrays(fuel_model=fuel, value_by_flame=rng.integers(0, 50, (6, *shape)))
+    fast = shaded(land, fuel_model=104)
+    bank = [Weather(wind_speed_kmh=2, wind_from_deg=270), Weather(wind_speed_kmh=30, wind_from_deg=250)]
+    fires = Fires(
+        [(2, 6), (1, 4)], bank, 600, weather_index=np.tile(np.arange(120) % 2, (2, 1)).astype(np.int32), period_min=5
+    )
+    ensemble = Ensemble(land, fires, shaded=fast)
+    ensemble.reset(0, np.arange(2))
+    cells, kept_way = [60 + col for col in range(8, 12)], 0
+    for i, cell in enumerate(cells):
+        before = ensemble.trees()
+        ensemble.treat(np.array([cell]), "shaded")
+        after = ensemble.trees()
+        result = spread(land, fires, Plan.from_flat(land, cells[: i + 1], kind="shaded"), shaded=fast)
+        np.testing.assert_array_equal(ensemble.fire_losses()[0], result.loss)
+        one, two = (
+            dict(zip(zip(t.fire, t.cell, t.parent, strict=True), t.arrival_min // 5, strict=True))
+            for t in (before, after)
+        )
+        kept_way += sum(two.get(key, hour) != hour for key, hour in one.items())
+    assert kept_way > 0
+
+
 # ---- the same bits
 
 

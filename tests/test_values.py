@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,9 +19,14 @@ from fuelbreak.objective import ValueLayer, with_values
 from fuelbreak.planners import greedy
 from fuelbreak.scenarios import Fires, Weather, fire_season
 from fuelbreak.shards import landscape_digest
-from fuelbreak.spread import PLANE_NAMES, Ensemble, Fields, exact_value, spread
+from fuelbreak.spread import PLANE_NAMES, exact_value
+from fuelbreak.spread import Ensemble as AnyEnsemble
+from fuelbreak.spread import Fields as AnyFields
+from fuelbreak.spread import spread as spread_any
 
 SHAPE = (25, 23)
+# Of the fewest directions, so that four more versions of each kernel compile in a moment; planners use the most.
+spread, Ensemble, Fields = (partial(each, stencil=8) for each in (spread_any, AnyEnsemble, AnyFields))
 
 
 def forest(**more) -> Landscape:

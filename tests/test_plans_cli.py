@@ -301,3 +301,13 @@ def test_values_at_risk_and_responses(tif, tmp_path, capsys):
     ):
         assert main(["plan", tif, *FEW, "--out", str(tmp_path / "no"), *map(str, option)]) == 2
         assert reason in capsys.readouterr().err
+
+
+def test_a_plan_that_took_long_is_not_made_twenty_times_over_unless_asked(tif, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fuelbreak.cli.SOON_S", 0.0)
+    out = tmp_path / "plan"
+    code, told, err = run(capsys, "plan", tif, "--budget", "4", *QUICK, "--buffer", "0", "--out", out)
+    assert code == 0, err
+    assert "--resamples 20" in told
+    assert "another plan" not in told
+    assert not (out / "selection_frequency.tif").exists()

@@ -495,7 +495,7 @@ class Aims(NamedTuple):
     reproject: bool = False
     robust: str | None = None
     cvar: float = 0.0
-    resamples: int = 20
+    resamples: int | None = None
     interval: float = 1.0
 
 
@@ -513,6 +513,7 @@ def demo(
 
 
 _TREAT, _SEARCH = "Treatment units", "Planner"
+RESAMPLED, SOON_S = 20, 20.0
 
 
 @app.command()
@@ -547,8 +548,13 @@ def plan(
     ] = None,
     reproject: Annotated[bool, _flag("--reproject", "bring these files to the landscape's grid", panel=_TREAT)] = False,
     resamples: Annotated[
-        int, typer.Option(min=0, help="sets of fires to plan on anew, for how sure each cell is and an alternative")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=0,
+            help="sets of fires to plan on anew, for how sure each cell is and an alternative",
+            show_default=f"{RESAMPLED}, if a plan takes less than {SOON_S:g} s",
+        ),
+    ] = None,
     interval: Interval = 1.0,
     out: Annotated[Path | None, typer.Option(help="folder for the plan", show_default="runs/plan-TIME")] = None,
     seed: Seed = 0,
@@ -703,12 +709,15 @@ def _plan(
                     **(limits if name == method else {}),
                 )
         chosen = plans[method]
+        resamples = aims.resamples
+        if resamples is None:
+            resamples = RESAMPLED if chosen.seconds < SOON_S else 0
         say("judge", 0.0, f"on {aims.heldout} held-out fires")
         judging = Fires.draw(land, aims.heldout, seed, purpose="heldout", weather=season, duration_min=duration_min)
         scenarios = _scenarios(problem, land, judging)
         others: dict[str, Plan] = {}
         frequency = None
-        if aims.resamples:
+        if resamples:
             say("how sure", 0.0, "planning on resampled fires")
             again = planners.planner("sequential_dpv" if method == "agent" else method)
             frequency = selection_frequency(
@@ -716,7 +725,7 @@ def _plan(
                 land,
                 fires,
                 budget,
-                resamples=aims.resamples,
+                resamples=resamples,
                 **how,
                 **limits,
                 say=lambda done, message: say("how sure", done, message),
@@ -756,7 +765,7 @@ def _plan(
         training.write_resolved(folder, settings)
         report.hand_over(folder, land, chosen, judging, scores, method, tags, curve)
         if frequency is not None:
-            report.write_frequency(folder, land, frequency, aims.resamples, tags)
+            report.write_frequency(folder, land, frequency, resamples, tags)
         for other in others.values():
             report.write_plan(folder, "alternative", land, other, tags)
         say("write", 1.0, "")
@@ -769,8 +778,13 @@ def _plan(
     if frequency is not None:
         sure = frequency.flat[chosen.cells]
         print(
-            f"how sure: planned on {aims.resamples} resampled sets of fires, {np.mean(sure >= 0.8):.0%} of its cells "
+            f"how sure: planned on {resamples} resampled sets of fires, {np.mean(sure >= 0.8):.0%} of its cells "
             f"are chosen at least 8 times in 10, {np.mean(sure < 0.2):.0%} less than 2 times (selection_frequency.tif)"
+        )
+    elif aims.resamples is None:
+        print(
+            f"note: the plan took {chosen.seconds:.0f} s; --resamples {RESAMPLED}, which takes so many times that, "
+            "tells how sure each cell is"
         )
     if idle:
         print(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -393,8 +394,10 @@ def budget_curve(
     ensemble: Ensemble | None = None
     fields = Fields(landscape, fires.weather, stencil=stencil)
     if fields.fits_whole:
-        ensemble = Ensemble(landscape, fires, workers=workers, fields=fields)
-        ensemble.reset(0, np.arange(len(fires)))
+        with suppress(InputError):  # more burned cells than memory holds: each first part is burned anew then
+            ensemble = Ensemble(landscape, fires, workers=workers, fields=fields)
+            ensemble.reset(0, np.arange(len(fires)))
+    if ensemble is not None:
         untreated = ensemble.fire_losses()[0]
     else:
         untreated = spread(landscape, fires, fields=fields, workers=workers).loss

@@ -116,6 +116,7 @@ def test_masks_and_costs_of_cells(tif, tmp_path, capsys):
         (("--robust", "worst", "--cvar", "0.5"), "leave one of them out"),
         (("--cvar", "2"), "--cvar: 2 is no share"),
         (("--max-seconds", "0"), "max_seconds"),
+        (("--interval", "0"), "--interval: 0 percentage points"),
         (("--max-simulations", "3"), "cannot burn the 30 fires once"),
     ):
         code, _, err = run(capsys, "plan", tif, *FEW, "--out", tmp_path / "no", *option)

@@ -473,6 +473,11 @@ def _buffer_cells(land: Landscape) -> int:
     return max(row, col, land.shape[0] - row - rows, land.shape[1] - col - cols)
 
 
+def _check_interval(points: float) -> None:
+    if not 0 < points <= 100:
+        raise InputError(f"--interval: {points:g} percentage points; give above 0, such as 1")
+
+
 def _named(out: Path | None, stem: str) -> Path:
     """The folder asked for, or a new one named by the time."""
     return Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
@@ -572,6 +577,7 @@ def plan(
         raise InputError(f"--robust: {robust!r} is unknown; use worst or cvar")
     if not 0 <= cvar <= 1:
         raise InputError(f"--cvar: {cvar:g} is no share; give 0 (the mean alone) to 1 (the worst fires alone)")
+    _check_interval(interval)
     if robust is not None and cvar:
         raise InputError("--cvar: --robust says already what counts; leave one of them out")
     aims = Aims(
@@ -847,8 +853,7 @@ def _evaluate(
     apart: Apart,
     out: Path | None,
 ) -> None:
-    if not 0 < interval <= 100:
-        raise InputError(f"--interval: {interval:g} percentage points; give above 0, such as 1")
+    _check_interval(interval)
     given: dict[str, Path] = {}
     for path in plans:
         name = path.resolve().parent.name + "/" + path.stem if path.stem == "plan" else path.stem
@@ -1016,7 +1021,7 @@ def _burned(
     first, last = (0, n) if apart.shard is None else apart.shard.bounds(n)
     began, chunk, done = time.perf_counter(), 2000, 0
     whole: list[Part] = []
-    for each in settled:
+    for i, each in enumerate(settled):
         part, at = None, first
         while at < last:
             say(stage, done / (len(settled) * (last - first)), f"{last - first:,} fires")
@@ -1029,6 +1034,8 @@ def _burned(
                 chunk *= 2
         assert part is not None  # there is at least one fire
         whole.append(part)
+        if each.fields is not settled[min(i + 1, len(settled) - 1)].fields:
+            each.fields.let_go()  # those of several scenarios need not be in memory at once
     if apart.shard is None:
         return [gather(each, [part]) for each, part in zip(settled, whole, strict=True)]
     assert out is not None  # it was asked for with the shard

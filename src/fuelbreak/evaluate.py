@@ -236,25 +236,20 @@ def evaluate(
     InputError : a plan was chosen on these fires (same digest or same origin), is for another grid, is empty, has cells
         that cannot be treated, or takes more than the budget
     """
-    judged = settings(plans, landscape, fires, stencil=stencil, scenarios=scenarios, budget=budget, units=units)
+    others = stress_scenarios(fires) if scenarios is None else scenarios
+    judged = settings(plans, landscape, fires, stencil=stencil, scenarios=others, budget=budget, units=units)
     told: dict[str, float] = {}
     if training is not None:
         told = training_scores(plans, landscape, training, stencil=stencil, workers=workers)
     if ray is not None:
-        return scores(plans, spread_on_ray(judged, ray, say), scenario_names(scenarios), told)
-    burned = []
-    for each in judged:
+        return scores(plans, spread_on_ray(judged, ray, say), tuple(others), told)
+    burned: list[SpreadResult] = []
+    for i, each in enumerate(judged):
         burned.append(gather(each, [burn(each, workers=workers)]))
         say(len(burned) / len(judged), "")
-    return scores(plans, burned, scenario_names(scenarios), told)
-
-
-def scenario_names(scenarios: Mapping[str, Fires] | None) -> tuple[str, ...]:
-    """Names of the scenarios in the order of their `settings`."""
-    return STRESS_NAMES if scenarios is None else tuple(scenarios)
-
-
-STRESS_NAMES = ("wind -45 deg", "wind +45 deg", "wind +25 %", "dead moisture -2", HOLDS_MOSTLY)
+        if each.fields is not judged[min(i + 1, len(judged) - 1)].fields:
+            each.fields.let_go()
+    return scores(plans, burned, tuple(others), told)
 
 
 def _mostly(flame_m: npt.NDArray[np.float32]) -> npt.ArrayLike:
@@ -288,16 +283,14 @@ def settings(
         if name == NO_BREAKS:
             raise InputError(f"evaluate: the name {NO_BREAKS!r} is kept for the untreated landscape; rename the plan")
         check_plan(name, plan, landscape, budget, units)
-    every = {DESIGN_WEATHER: fires, **(stress_scenarios(fires) if scenarios is None else scenarios)}
+    every = {DESIGN_WEATHER: fires, **(scenarios or {})}
     judged: list[Setting] = []
-    fields = Fields(landscape, fires.weather, stencil=stencil)
+    planned = Fields(landscape, fires.weather, stencil=stencil)
     for scenario, those in every.items():
         if len(those) != len(fires):
             raise InputError(f"evaluate: scenario {scenario!r} has {len(those)} fires; give {len(fires)}, as there are")
-        if those.weather != fires.weather:
-            fields = Fields(landscape, those.weather, stencil=stencil)
-        elif those is fires:
-            fields = judged[0].fields if judged else fields
+        same = those.weather == fires.weather
+        fields = planned if same else Fields(landscape, those.weather, stencil=stencil)
         hold: HoldRule | None = _mostly if scenario == HOLDS_MOSTLY else None
         judged += [setting(landscape, those, plan, fields=fields, hold=hold) for plan in (None, *plans.values())]
     return judged

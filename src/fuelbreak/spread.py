@@ -354,6 +354,11 @@ class Fields:
                 self._made.popitem(last=False)
         return world
 
+    def let_go(self) -> None:
+        """Forget what is kept; it is made again if it is asked for."""
+        with self._lock:
+            self._made.clear()
+
     def _make(self, window: Window, which: tuple[int, ...], workers: int) -> World:
         row, col, rows, cols = window
         whole = window == self.whole_window

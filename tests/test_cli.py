@@ -445,7 +445,11 @@ def test_a_warning_is_one_line(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_simulation_ends_in_one_line(number, tmp_path):
-    code = "import sys; from fuelbreak.cli import main; sys.exit(main(sys.argv[1:]))"
+    # Whoever runs the tests in the background has had SIGINT ignored, which a child takes over.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from fuelbreak.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     command = [sys.executable, "-c", code, "simulate", "demo", "-n", "3000000", "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -14,7 +14,7 @@ from fuelbreak.landscape import Landscape, Plan, Units
 from fuelbreak.scenarios import Fires, Weather
 from fuelbreak.spread import Ensemble, crossing_cells, spread
 
-CASES = 200
+CASES = 50  # benchmarks/small_cases.py takes 200
 SEARCHES = ("greedy", "swap_search", "segment_swap", "annealing", "sequential_dpv", "lines")
 
 

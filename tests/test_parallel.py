@@ -352,3 +352,16 @@ def test_peak_memory_counts_children_and_keeps_the_peak():
     monitor.close()
     assert 10 < alone < 100_000
     assert alone + 250 < peak < alone + 600
+
+
+def test_threads_are_started_where_no_signal_interrupts_it():
+    """Those of the pool are all there before the first task, so that submitting one starts none."""
+    parallel._threads.cache_clear()
+    before = set(threading.enumerate())
+    pool = parallel._threads()
+    started = [thread for thread in threading.enumerate() if thread not in before]
+    assert len(started) == min(2 * parallel.available_cores(), 64)
+    parallel.run_threads(lambda _: None, 2)
+    assert {thread for thread in threading.enumerate() if thread not in before} == set(started)
+    pool.shutdown()
+    parallel._threads.cache_clear()

@@ -222,7 +222,19 @@ def run_ray(
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=64, thread_name_prefix="fuelbreak")
+    pool, n = ThreadPoolExecutor(max_workers=64, thread_name_prefix="fuelbreak"), min(2 * available_cores(), 64)
+    met = threading.Barrier(n)
+
+    def start() -> None:
+        for _ in range(n):
+            pool.submit(met.wait, 5.0)
+
+    # By a thread that no signal interrupts: Ctrl-C between a thread's start and its entry in the pool's list would
+    # leave one that is never told to end, and the process would wait for it forever.
+    starter = threading.Thread(target=start, daemon=True)
+    starter.start()
+    starter.join()
+    return pool
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fuelbreak.agents.dqn import DQN, DQNConfig, margin_losses, td_targets
+from fuelbreak.agents.dqn import DQN, DQNConfig, checked_device, gain_losses, margin_losses, taught_losses, td_targets
 from fuelbreak.agents.network import QNetwork
-from fuelbreak.agents.replay import Batch, Replay
+from fuelbreak.agents.replay import Batch, Lesson, Replay, Symmetry, windows
 from fuelbreak.errors import InputError
 
 CHANNELS, HEIGHT, WIDTH = 5, 7, 9
@@ -91,6 +91,8 @@ def random_batch(rng, size=10, demos=3, height=HEIGHT, width=WIDTH):
     cells = height * width
     mask, next_mask = rng.random((2, size, cells)) < 0.7
     mask[:, 4] = next_mask[:, 0] = True
+    gain = np.full((size, cells), np.nan, np.float16)
+    gain[size // 2 :] = rng.random(cells)
     return Batch(
         obs=rng.normal(size=(size, CHANNELS, height, width)).astype(np.float16),
         mask=mask,
@@ -100,6 +102,10 @@ def random_batch(rng, size=10, demos=3, height=HEIGHT, width=WIDTH):
         next_mask=next_mask,
         discount=np.where(rng.random(size) < 0.3, 0, 0.9).astype(np.float32),
         is_demo=np.arange(size) < demos,
+        taught=(rng.random((size, cells)) < 0.2) & (np.arange(size) < demos)[:, None],
+        gain=gain,
+        weight=rng.uniform(0.3, 1, size).astype(np.float32),
+        place=np.where(np.arange(size) < demos, -1, np.arange(size)),
     )
 
 
@@ -178,8 +184,6 @@ def test_a_cell_sees_twelve_cells_away_in_every_direction():
     net = QNetwork(1, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         net.head.weight.add_(1.0)  # it starts at zero, which sees nothing
-        for norm in [*net.norms, net.head_norm]:  # normalization sees the whole map: take it out of the question
-            norm.forward = lambda x: x
     obs = torch.ones(1, 1, 51, 51, requires_grad=True)
     q = net(obs, torch.ones(1, 51 * 51, dtype=torch.bool))
     advantage = q - q[:, :1]  # the value, which hears the whole map, cancels
@@ -189,10 +193,39 @@ def test_a_cell_sees_twelve_cells_away_in_every_direction():
         assert seen[row, col]
 
 
+def test_what_is_learned_of_a_place_does_not_depend_on_the_map_around_it():
+    net = QNetwork(2, 8, 0, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    large = torch.rand(1, 2, 160, 160, generator=generator)
+    large[0, 0, 80, 80] = 1.5  # the largest prior, which sets the scale, is in both
+    small = large[..., 20:140, 20:140].clone()
+    everywhere = [torch.ones(1, side * side, dtype=torch.bool) for side in (160, 120)]
+    _, far, _, _ = net.heads(large, everywhere[0])
+    _, near, _, _ = net.heads(small, everywhere[1])
+    inner = far.reshape(160, 160)[70:90, 70:90], near.reshape(120, 120)[50:70, 50:70]
+    torch.testing.assert_close(*inner, atol=1e-5, rtol=1e-4)
+
+
+def test_a_map_of_rarer_fires_is_ranked_alike():
+    net = QNetwork(3, 8, 1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net.head.weight.normal_(generator=torch.Generator().manual_seed(3))
+    obs = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(4))
+    rare = obs.clone()
+    rare[:, 1] /= 500
+    everywhere = torch.ones(1, 144, dtype=torch.bool)
+    with torch.no_grad():
+        (_, often, _, one), (_, seldom, _, other) = net.heads(obs, everywhere), net.heads(rare, everywhere)
+    torch.testing.assert_close(often, seldom, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(one, other * 500)
+
+
 def test_nothing_depends_on_batch_statistics_or_training_mode(make_agent):
     agent = shaken(make_agent())
     kinds = {type(module).__name__ for module in agent.online.modules()}
-    assert "GroupNorm" in kinds
     assert not any("BatchNorm" in kind or "Dropout" in kind for kind in kinds)
     rng = np.random.default_rng(2)
     obs, mask = rng.random((6, CHANNELS, HEIGHT, WIDTH), dtype=np.float32), np.ones((6, CELLS), bool)
@@ -294,7 +327,9 @@ def test_margin_loss_by_hand():
 
 
 def test_update_reports_the_loss_it_lowers(make_agent):
-    config = DQNConfig(advantage_unit=1.0, margin=0.3, margin_weight=0.7, shards=3)
+    config = DQNConfig(
+        advantage_unit=1.0, td_weight=0.9, margin=0.3, margin_weight=0.7, taught_weight=0.4, gain_weight=0.2, shards=3
+    )
     agent = shaken(make_agent(config))
     batch = random_batch(np.random.default_rng(6), size=11)
     q = torch.from_numpy(agent.q_values(batch.obs, batch.mask))
@@ -302,23 +337,64 @@ def test_update_reports_the_loss_it_lowers(make_agent):
     error = chosen - td_targets(agent.online, agent.target, batch).numpy()
     huber = np.where(np.abs(error) < 10, error**2 / 2, 10 * (np.abs(error) - 5))
     margin = margin_losses(q[:3], torch.full((3,), 4), 0.3).mean().item()
+    with torch.no_grad():
+        mask = torch.from_numpy(batch.mask)
+        _, advantage, guess, scale = agent.online.heads(torch.from_numpy(batch.obs).float(), mask)
+        taught = taught_losses(advantage, mask, torch.from_numpy(batch.taught), config.sharpness)[:3].mean().item()
+        gain = gain_losses(guess, torch.from_numpy(batch.gain).float(), scale)[5:].mean().item()
     logs = agent.update(batch)
-    assert logs["td_error"] == pytest.approx(np.abs(error).mean(), rel=1e-4)
-    assert logs["mean_q"] == pytest.approx(chosen.mean(), rel=1e-4)
-    assert logs["margin_loss"] == pytest.approx(margin, rel=1e-4)
-    assert logs["loss"] == pytest.approx(huber.mean() + 0.7 * margin, rel=1e-4)
-    assert logs["grad_norm"] > 0
-    assert [agent.update(batch)["loss"] for _ in range(20)][-1] < logs["loss"]
+    assert logs.td_error == pytest.approx(np.abs(error).mean(), rel=1e-4)
+    np.testing.assert_allclose(logs.td_errors, -error, rtol=1e-3, atol=1e-4)
+    assert logs.mean_q == pytest.approx(chosen.mean(), rel=1e-4)
+    parts = logs.margin_loss, logs.taught_loss, logs.gain_loss
+    assert parts == pytest.approx((margin, taught, gain), rel=1e-4)
+    td = (batch.weight * huber).mean()
+    assert logs.loss == pytest.approx(0.9 * td + 0.7 * margin + 0.4 * taught + 0.2 * gain, rel=1e-4)
+    assert logs.grad_norm > 0
+    assert [agent.update(batch).loss for _ in range(20)][-1] < logs.loss
+
+
+def test_taught_and_gain_losses_by_hand():
+    advantage = torch.tensor([[0.0, 1.0, 2.0, 9.0], [3.0, 1.0, 0.0, 0.0]])
+    mask = torch.tensor([[True, True, True, False], [True, True, True, True]])
+    taught = torch.tensor([[True, False, True, True], [False, False, False, False]])
+    chances = np.exp(2 * np.array([0.0, 1.0, 2.0])) / np.exp(2 * np.array([0.0, 1.0, 2.0])).sum()
+    wanted = [-(np.log(chances[0]) + np.log(chances[2])) / 2, 0.0]
+    np.testing.assert_allclose(taught_losses(advantage, mask, taught, 2.0), wanted, rtol=1e-5)
+    gain = torch.tensor([[0.2, torch.nan, 0.4, torch.nan], [torch.nan] * 4])
+    guess = torch.tensor([[1.0, 5.0, 2.05, 5.0], [1.0, 1.0, 1.0, 1.0]])
+    losses = gain_losses(guess, gain, torch.tensor([[0.2], [1.0]]))
+    np.testing.assert_allclose(losses, [(0.0 + 0.05**2 / 2 / 0.1) / 2, 0.0], rtol=1e-4, atol=1e-9)
+
+
+def test_demonstrations_left_out_of_the_td_loss_have_no_error(make_agent):
+    agent = shaken(make_agent(DQNConfig(td_own_only=True, margin_weight=0.0, taught_weight=0.0, shards=1)))
+    batch = random_batch(np.random.default_rng(12), size=10, demos=10)
+    before = bits(agent)[: len(list(agent.online.parameters()))]
+    logs = agent.update(batch)
+    assert logs.td_error == logs.loss == logs.grad_norm == 0
+    assert bits(agent)[: len(before)] == before
+    batch = random_batch(np.random.default_rng(13), size=10, demos=4)
+    logs = agent.update(batch)
+    assert (logs.td_errors[:4] == 0).all()
+    assert (logs.td_errors[4:] != 0).all()
+
+
+def test_an_unknown_device_is_refused_with_a_sentence():
+    assert checked_device("auto").type in ("cpu", "cuda")
+    for name in ("abacus", "cuda:99"):
+        with pytest.raises(InputError, match=f"device: '{name}' cannot be used here"):
+            checked_device(name)
 
 
 def test_demonstrations_pull_up_their_action_and_only_their_rows_count(make_agent):
-    config = DQNConfig(learning_rate=2e-3, margin=1.0)
+    config = DQNConfig(learning_rate=2e-3, margin=1.0, taught_weight=0.0)
     batch = random_batch(np.random.default_rng(7), demos=10)
     batch = batch._replace(reward=np.zeros_like(batch.reward), discount=np.zeros_like(batch.discount))
     taught, alone = make_agent(config), make_agent(config)
     for _ in range(60):
         taught.update(batch)
-        assert alone.update(batch._replace(is_demo=np.zeros(10, bool)))["margin_loss"] == 0
+        assert alone.update(batch._replace(is_demo=np.zeros(10, bool))).margin_loss == 0
     # Without a demonstration all rewards are zero and nothing tells the actions apart.
     assert (taught.act(batch.obs, batch.mask, 0.0, np.random.default_rng(0)) == 4).all()
     assert not (alone.act(batch.obs, batch.mask, 0.0, np.random.default_rng(0)) == 4).all()
@@ -329,7 +405,7 @@ def test_bits_do_not_depend_on_threads(make_agent):
     rng = np.random.default_rng(8)
     for _ in range(6):
         batch = random_batch(rng, size=13, height=20, width=21)
-        assert one.update(batch) == two.update(batch)
+        assert one.update(batch)[:7] == two.update(batch)[:7]
     assert bits(one) == bits(two)
     assert one.q_values(batch.obs, batch.mask).tobytes() == two.q_values(batch.obs, batch.mask).tobytes()
 
@@ -356,116 +432,219 @@ def test_a_broken_reward_stops_learning_with_a_sentence(make_agent):
 # ------------------------------------------------------------------------------------------------- replay
 
 
-def played(capacity, steps, lengths, n_step, gamma=0.9, demos=0, seed=0):
-    """A memory, and all that was ever put in it: each step's first observation value is its own number."""
-    rng = np.random.default_rng(seed)
-    rows = len(lengths)
-    replay = Replay(capacity, rows, (1, 3, 3), n_step=n_step, gamma=gamma)
-    story = {False: [], True: []}
-    for is_demo, count in ((True, demos), (False, steps)):
-        for step in range(count):
-            mask = rng.random((rows, 9)) < 0.7
-            mask[:, step % 9] = True
-            obs = rng.random((rows, 1, 3, 3)).astype(np.float16)
-            obs[:, 0, 0, 0] = step + 1000 * is_demo
-            reward = rng.random(rows).astype(np.float32)
-            ended = np.array([step % length == length - 1 for length in lengths])
-            replay.add(obs, mask, np.full(rows, step % 9), reward, ended, is_demo=is_demo)
-            story[is_demo].append((obs, mask, reward, ended))
-    return replay, story
+def lesson(rng, decisions=3, shape=(3, 3), channels=4, number=0, taught=False):
+    """Decisions of random content; the first number of the changing plane 2 says which they are."""
+    cells = shape[0] * shape[1]
+    obs, next_obs = rng.random((2, decisions, channels, *shape)).astype(np.float16)
+    obs[:, 0] = next_obs[:, 0] = obs[0, 0]  # never changes on this map
+    obs[:, 2, 0, 0] = number + np.arange(decisions)
+    mask = rng.random((decisions, cells)) < 0.7
+    mask[:, 1] = True
+    return Lesson(
+        obs,
+        mask,
+        np.full(decisions, 1),
+        rng.random(decisions).astype(np.float32),
+        next_obs,
+        rng.random((decisions, cells)) < 0.7,
+        (rng.random(decisions) < 0.5).astype(np.float32),
+        mask & (rng.random((decisions, cells)) < 0.4) if taught else None,
+        np.where(mask, rng.random((decisions, cells)), np.nan).astype(np.float16) if taught else None,
+    )
 
 
-@pytest.mark.parametrize(("capacity", "steps", "n_step"), [(50, 30, 1), (50, 30, 3), (20, 67, 4), (20, 67, 10)])
-def test_n_step_windows_equal_a_slow_twin_and_never_cross_an_episode(capacity, steps, n_step):
-    lengths = [5, 7, 13]
-    replay, story = played(capacity, steps, lengths, n_step)
-    batch = replay.sample(3000, np.random.default_rng(1))
-    seen = set()
-    for i in range(3000):
-        step = int(batch.obs[i, 0, 0, 0])
-        row = next(r for r in range(3) if np.array_equal(story[False][step][0][r], batch.obs[i]))
-        seen.add((step, row))
-        assert step >= steps - capacity
-        total, factor, end = 0.0, 1.0, None
-        for k in range(n_step):
-            total += factor * float(story[False][step + k][2][row])
-            factor *= 0.9
-            if story[False][step + k][3][row]:
-                end = k
-                break
-        assert batch.reward[i] == pytest.approx(total, rel=1e-5)
-        assert batch.action[i] == step % 9
-        assert np.array_equal(batch.mask[i], story[False][step][1][row])
-        if end is None:
-            assert batch.discount[i] == pytest.approx(0.9**n_step)
-            assert np.array_equal(batch.next_obs[i], story[False][step + n_step][0][row])
-            assert np.array_equal(batch.next_mask[i], story[False][step + n_step][1][row])
-        else:
-            assert batch.discount[i] == 0
-            assert batch.next_mask[i].any()
-    # Every step whose window is complete can be drawn, and no other.
-    expected = {
-        (step, row)
-        for row, length in enumerate(lengths)
-        for step in range(max(0, steps - capacity), steps)
-        if step + n_step < steps or (step // length + 1) * length <= steps
-    }
-    assert seen == expected
-    assert len(replay) == len(expected)
+@pytest.mark.parametrize("n_step", [1, 3, 4, 10])
+def test_n_step_windows_equal_a_slow_twin(n_step):
+    rng = np.random.default_rng(0)
+    steps, episodes, gamma = 7, 2, 0.9
+    obs, reward = rng.random((steps, episodes, 1, 3, 3)), rng.random((steps, episodes))
+    mask, action = rng.random((steps, episodes, 9)) < 0.5, rng.integers(9, size=(steps, episodes))
+    made = windows(obs, mask, action, reward, n_step=n_step, gamma=gamma)
+    assert len(made) == episodes
+    for e, found in enumerate(made):
+        for t in range(steps):
+            total = sum(gamma**k * reward[t + k, e] for k in range(n_step) if t + k < steps)
+            assert found.reward[t] == pytest.approx(total)
+            assert found.action[t] == action[t, e]
+            assert np.array_equal(found.obs[t], obs[t, e])
+            assert np.array_equal(found.mask[t], mask[t, e])
+            if t + n_step < steps:
+                assert found.discount[t] == pytest.approx(gamma**n_step)
+                assert np.array_equal(found.next_obs[t], obs[t + n_step, e])
+                assert np.array_equal(found.next_mask[t], mask[t + n_step, e])
+            else:
+                assert found.discount[t] == 0
 
 
-def test_demonstrations_are_kept_and_make_up_their_share():
-    replay, story = played(10, 100, [5, 5], 2, demos=70)
-    batch = replay.sample(2000, np.random.default_rng(0), demo_fraction=0.25)
-    assert batch.is_demo.sum() == 500
-    assert (batch.obs[batch.is_demo, 0, 0, 0] >= 1000).all()
-    assert set(batch.obs[batch.is_demo, 0, 0, 0].tolist()) == {1000.0 + step for step in range(len(story[True]))}
-    assert (batch.obs[~batch.is_demo, 0, 0, 0] >= 90).all()
-    only, _ = played(10, 0, [5, 5], 2, demos=70)
-    assert only.sample(16, np.random.default_rng(0)).is_demo.all()
+def test_what_is_dealt_out_is_what_was_stored():
+    rng = np.random.default_rng(1)
+    replay = Replay(100, fixed=(0, 3))
+    given = {}
+    for i, is_demo in enumerate((True, False, True)):
+        one = lesson(rng, 4, number=10 * i, taught=is_demo)
+        one.next_obs[:, 3] = one.obs[:, 3] = one.obs[0, 3]
+        replay.add(one, is_demo=is_demo)
+        given |= {10 * i + k: (one, k, is_demo) for k in range(4)}
+    batch = replay.sample(400, rng, demo_fraction=0.5)
+    assert batch.is_demo.sum() == 200
+    assert batch.is_demo[:200].all()
+    seen = batch.obs[:, 2, 0, 0].astype(int)
+    assert set(seen.tolist()) == set(given)
+    for row, number in enumerate(seen):
+        one, k, is_demo = given[int(number)]
+        assert batch.is_demo[row] == is_demo
+        assert np.array_equal(batch.obs[row], one.obs[k])
+        assert np.array_equal(batch.mask[row], one.mask[k])
+        assert (batch.action[row], batch.reward[row], batch.discount[row]) == (1, one.reward[k], one.discount[k])
+        if one.discount[k]:
+            assert np.array_equal(batch.next_obs[row], one.next_obs[k])
+        assert np.array_equal(batch.next_mask[row], one.next_mask[k])
+        assert np.array_equal(batch.taught[row], one.taught[k] if is_demo else np.zeros(9, bool))
+        wanted = one.gain[k] if is_demo else np.full(9, np.nan, np.float16)
+        assert np.array_equal(batch.gain[row], wanted, equal_nan=True)
+        assert (batch.place[row] >= 0) == (not is_demo)
 
 
-@pytest.mark.parametrize("steps", [0, 7, 10, 33])
+def test_large_errors_are_drawn_more_and_weigh_less():
+    rng = np.random.default_rng(2)
+    replay = Replay(100, priority=0.5, correction=1.0)
+    replay.add(lesson(rng, 4))
+    replay.learned(np.arange(4), np.array([0.1, 0.4, 0.9, 1.6]) - 1e-3)
+    batch = replay.sample(20_000, rng)
+    chance = np.sqrt([0.1, 0.4, 0.9, 1.6])
+    chance /= chance.sum()
+    drawn = np.bincount(batch.place, minlength=4) / 20_000
+    assert (np.abs(drawn - chance) < 4 * np.sqrt(chance * (1 - chance) / 20_000)).all()
+    np.testing.assert_allclose(batch.weight, (chance.min() / chance)[batch.place], rtol=1e-5)
+    replay.add(lesson(rng, 1, number=50))  # never learned from: as likely as the largest
+    drawn = np.bincount(replay.sample(20_000, rng).place, minlength=5) / 20_000
+    assert drawn[4] == pytest.approx(drawn[3], abs=0.02)
+    even = Replay(100, priority=0.0)
+    even.add(lesson(rng, 4))
+    even.learned(np.arange(4), np.array([0.1, 0.4, 0.9, 1.6]))
+    assert np.bincount(even.sample(20_000, rng).place) == pytest.approx(5000, abs=300)
+
+
+def test_the_oldest_decisions_make_room_and_demonstrations_stay():
+    rng = np.random.default_rng(3)
+    replay = Replay(10)
+    replay.add(lesson(rng, 70, number=1000), is_demo=True)
+    for i in range(6):
+        replay.add(lesson(rng, 3, number=3 * i))
+    assert len(replay) == 80
+    batch = replay.sample(2000, rng, demo_fraction=0.5)
+    seen = batch.obs[:, 2, 0, 0].astype(int)
+    assert set(seen[~batch.is_demo].tolist()) == set(range(8, 18))
+    assert set(seen[batch.is_demo].tolist()) == set(range(1000, 1070))
+
+
+def test_a_batch_is_of_maps_of_one_shape_and_of_so_many_cells():
+    rng = np.random.default_rng(4)
+    replay = Replay(100)
+    for shape in ((3, 3), (4, 5), (3, 3)):
+        replay.add(lesson(rng, 6, shape), is_demo=True)
+        replay.add(lesson(rng, 6, shape))
+    shapes = {replay.sample(8, rng, demo_fraction=0.5, most_cells=100).obs.shape for _ in range(40)}
+    assert shapes == {(8, 4, 3, 3), (5, 4, 4, 5)}
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_turned_map_is_the_map_of_the_turned_world(quarters, mirrored):
+    # A world of one arrow: a vector, and how much goes toward each side, at each cell.
+    rng = np.random.default_rng(5)
+    east, north = rng.normal(size=(2, 4, 6))
+    planes = np.stack(
+        [east, north, *(np.maximum(part, 0) for part in (north, east, -north, -east)), rng.random((4, 6))]
+    )
+    symmetry = Symmetry(((0, 1),), ((2, 3, 4, 5),))
+    turned = symmetry.turned(planes[None], quarters, mirrored)[0]
+    # By coordinates: x to the east, y to the north, from the middle.
+    for row, col in itertools.product(range(4), range(6)):
+        x, y, right, up = col - 2.5, 1.5 - row, east[row, col], north[row, col]
+        for _ in range(quarters):
+            x, y, right, up = -y, x, -up, right
+        if mirrored:
+            x, right = -x, -right
+        rows, cols = turned.shape[1:]
+        there = turned[:, round((rows - 1) / 2 - y), round(x + (cols - 1) / 2)]
+        wanted = [right, up, max(up, 0), max(right, 0), max(-up, 0), max(-right, 0), planes[6, row, col]]
+        np.testing.assert_allclose(there, wanted)
+
+
+def test_a_turned_batch_is_turned_as_a_whole():
+    rng = np.random.default_rng(6)
+    replay = Replay(100, symmetry=Symmetry())
+    one = lesson(rng, 1, (3, 4), taught=True)._replace(discount=np.ones(1))
+    marked = np.zeros((1, 12), bool)
+    marked[0, 5] = True
+    obs = np.zeros_like(one.obs)
+    obs[0, :, 1, 1] = 1
+    replay.add(
+        one._replace(obs=obs, next_obs=obs, action=np.array([5]), mask=marked, next_mask=marked, taught=marked),
+        is_demo=True,
+    )
+    shapes = set()
+    for _ in range(60):
+        batch = replay.sample(1, rng)
+        shapes.add(batch.obs.shape[2:])
+        cell = int(batch.action[0])
+        for cells in (batch.mask, batch.next_mask, batch.taught, *(batch.obs[:, i].reshape(1, -1) for i in range(4))):
+            assert np.flatnonzero(cells[0]).tolist() == [cell]
+    assert shapes == {(3, 4), (4, 3)}
+
+
+@pytest.mark.parametrize("own", [0, 7, 33])
 @pytest.mark.parametrize("demos", [0, 64, 70])
-def test_replay_round_trips_bit_for_bit(steps, demos):
-    replay, _ = played(10, steps, [5, 8], 2, demos=demos)
+def test_replay_round_trips_bit_for_bit(own, demos):
+    rng = np.random.default_rng(7)
+    replay, again = Replay(10, fixed=(0,)), Replay(10, fixed=(0,))
+    for count, is_demo in ((own, False), (demos, True)):
+        for shape in ((3, 3), (2, 5)) if count else ():
+            replay.add(lesson(rng, count, shape, taught=is_demo), is_demo=is_demo)
+    if own:
+        replay.learned(np.arange(5), rng.random(5))
     state = replay.state_dict()
     assert all(isinstance(value, np.ndarray) for value in state.values())
-    again = Replay(10, 2, (1, 3, 3), n_step=2, gamma=0.9)
     again.load_state_dict(state)
-    rng = np.random.default_rng(3)
-    for _ in range(12):  # goes on bit for bit, through growth and overwriting
+    for i in range(12):  # goes on bit for bit, through growth and overwriting
         for memory in (replay, again):
-            memory.add(np.ones((2, 1, 3, 3)), np.ones((2, 9), bool), np.zeros(2, int), np.ones(2), np.zeros(2, bool))
+            memory.add(lesson(np.random.default_rng(i), 2))
             if demos:
-                memory.add(
-                    *(np.ones((2, 1, 3, 3)), np.ones((2, 9), bool), np.zeros(2, int), np.ones(2), np.ones(2, bool)),
-                    is_demo=True,
-                )
-        seed = int(rng.integers(1000))
-        if len(replay):
-            pair = [m.sample(50, np.random.default_rng(seed), demo_fraction=0.5) for m in (replay, again)]
-            assert all(a.tobytes() == b.tobytes() for a, b in zip(*pair, strict=True))
+                memory.add(lesson(np.random.default_rng(100 + i), 2, taught=True), is_demo=True)
+        pair = [memory.sample(50, np.random.default_rng(i), demo_fraction=0.5) for memory in (replay, again)]
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(*pair, strict=True))
     first, second = replay.state_dict(), again.state_dict()
     assert first.keys() == second.keys()
     assert all(first[key].tobytes() == second[key].tobytes() for key in first)
 
 
+def test_planes_that_never_change_are_kept_once_for_each_map():
+    rng = np.random.default_rng(8)
+    sizes = []
+    for fixed in ((), (0, 1, 3)):
+        replay = Replay(1000, fixed=fixed)
+        one = lesson(rng, 100, (20, 20))
+        replay.add(one, land=replay.add(one))
+        sizes.append(sum(array.nbytes for array in replay.state_dict().values()))
+    assert sizes[1] < 0.3 * sizes[0]
+
+
 def test_replay_refuses_what_it_cannot_use():
-    replay = Replay(10, 2, (1, 3, 3), n_step=2)
-    good = (np.zeros((2, 1, 3, 3)), np.ones((2, 9), bool), np.zeros(2, int), np.zeros(2), np.zeros(2, bool))
-    with pytest.raises(InputError, match="no window of 2 steps"):
+    replay, good = Replay(10), lesson(np.random.default_rng(9))
+    with pytest.raises(InputError, match="nothing is stored yet"):
         replay.sample(4, np.random.default_rng(0))
-    with pytest.raises(InputError, match="do not fit 2 rows"):
-        replay.add(*(array[:1] for array in good))
+    with pytest.raises(InputError, match="do not fit each other"):
+        replay.add(good._replace(mask=good.mask[:1]))
     with pytest.raises(InputError, match="outside its mask"):
-        replay.add(good[0], np.zeros((2, 9), bool), *good[2:])
+        replay.add(good._replace(mask=np.zeros((3, 9), bool)))
     with pytest.raises(InputError, match="not finite"):
-        replay.add(good[0] + 1e5, *good[1:])
+        replay.add(good._replace(obs=good.obs.astype(np.float32) + 1e5))
     with pytest.raises(InputError, match="saved run's settings"):
-        replay.load_state_dict(Replay(11, 2, (1, 3, 3)).state_dict())
-    with pytest.raises(InputError, match="nothing to sample"):
-        Replay(2, 1, (1, 3, 3), n_step=2)
+        replay.load_state_dict(Replay(11).state_dict())
+    for wrong in ({"capacity": 0}, {"capacity": 5, "priority": 1.5}, {"capacity": 5, "correction": -1}):
+        with pytest.raises(InputError, match="make no memory"):
+            Replay(**wrong)
 
 
 # ---------------------------------------------------------------------------------------------- save, load
@@ -477,20 +656,22 @@ def test_saved_agent_goes_on_bit_for_bit(make_agent, tmp_path):
     agent = make_agent(DQNConfig(width=12, shards=3), prior_channel=1, seed=2)
     for batch in batches[:4]:
         agent.update(batch)
-    replay, _ = played(10, 33, [5, 8], 2, demos=5)
+    replay = Replay(10)
+    replay.add(lesson(rng, 12))
+    replay.add(lesson(rng, 5, taught=True), is_demo=True)
     extra = {"step": 4, "rng": rng.bit_generator.state, "replay": replay.state_dict(), "names": ["a", None, 0.1]}
     agent.save(tmp_path / "agent.pt", extra)
     again, back = DQN.load(tmp_path / "agent.pt", threads=2)
     assert (again.config, again.updates, again.prior_channel) == (agent.config, 4, 1)
     assert bits(again) == bits(agent)
     for batch in batches[4:]:
-        assert again.update(batch) == agent.update(batch)
+        assert again.update(batch)[:7] == agent.update(batch)[:7]
     assert bits(again) == bits(agent)
     again.close()
     assert back["step"] == 4
     assert back["rng"] == rng.bit_generator.state
     assert back["names"] == extra["names"]
-    assert all(np.array_equal(back["replay"][key], value) for key, value in extra["replay"].items())
+    assert all(back["replay"][key].tobytes() == value.tobytes() for key, value in extra["replay"].items())
     assert all(back["replay"][key].dtype == value.dtype for key, value in extra["replay"].items())
 
 
@@ -518,7 +699,7 @@ def test_a_file_that_is_no_agent_is_refused_with_a_sentence(make_agent, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("width", 10), ("learning_rate", 0.0), ("n_step", 0), ("demo_fraction", 1.5), ("shards", 0)]
+    ("field", "value"), [("width", 0), ("learning_rate", 0.0), ("n_step", 0), ("demo_fraction", 1.5), ("shards", 0)]
 )
 def test_settings_out_of_range_are_named(field, value):
     with pytest.raises(InputError, match=f"{field} = {value}"):
@@ -552,18 +733,21 @@ def test_learned_q_equals_exact_dynamic_programming(make_agent):
             q[cell] = reward + max(exact(after).values(), default=0.0)
         return q
 
-    replay = Replay(2000, 1, (4, 3, 3), n_step=1)
+    replay = Replay(2000)
     for _ in range(400):
+        seen = []
         obs, mask = world.reset()
         for _ in range(3):
             action = rng.choice(np.flatnonzero(mask[0]), 1)
-            after, after_mask, reward, ended = world.step(action)
-            replay.add(obs, mask, action, reward, ended)
+            after, after_mask, reward, _ = world.step(action)
+            seen.append((obs, mask, action, reward))
             obs, mask = after, after_mask
+        replay.add(windows(*zip(*seen, strict=True), n_step=1, gamma=1.0)[0])
     config = DQNConfig(learning_rate=2e-3, n_step=1, target_tau=0.03, advantage_unit=0.3, shards=1, width=16)
     agent = make_agent(config, channels=4, prior_channel=0)
     for _ in range(600):
-        agent.update(replay.sample(32, rng))
+        batch = replay.sample(32, rng)
+        replay.learned(batch.place, agent.update(batch).td_errors)
     worst = 0.0
     for treated in itertools.chain.from_iterable(itertools.combinations([0, 2, 3, 4, 7, 8], k) for k in range(3)):
         world.reset()
@@ -585,18 +769,22 @@ def test_agent_finds_the_plan_that_greedy_misses(make_agent):
     best = test.best_returns()
     # The prior is the greedy rule: it takes the two best single cells and never closes a line.
     assert (greedy_returns(agent, test) < 0.75 * best).all()
-    replay = Replay(400, 8, (4, 5, 5), n_step=2)
+    replay = Replay(400)
     updates = 1000
     for update in range(updates):
         if update % 2 == 0:
-            world = gate_worlds(8, rng)
+            world, seen = gate_worlds(8, rng), []
             obs, mask = world.reset()
         action = agent.act(obs, mask, max(0.1, 1 - 2 * update / updates), rng)
         after, after_mask, reward, ended = world.step(action)
-        replay.add(obs, mask, action, reward, ended)
+        seen.append((obs, mask, action, reward))
         obs, mask = after, after_mask
+        if ended.all():
+            for episode in windows(*zip(*seen, strict=True), n_step=2, gamma=1.0):
+                replay.add(episode, land=0 if len(replay) else None)
         if update >= 8:
-            agent.update(replay.sample(32, rng))
+            batch = replay.sample(32, rng)
+            replay.learned(batch.place, agent.update(batch).td_errors)
     found = greedy_returns(agent, test)  # on maps it has never seen
     assert (found > 0.999 * best).mean() >= 0.9
     assert (found / best).mean() > 0.97

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from fuelbreak import __version__, bench, leaderboard, parallel, planners, report, streams
+from fuelbreak import __version__, bench, leaderboard, parallel, planners, policy, report, streams
 from fuelbreak import train as training
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import (
@@ -49,6 +49,10 @@ from fuelbreak.formats import (
 )
 from fuelbreak.landscape import Landscape, Plan, Units, prices
 from fuelbreak.objective import Objective
+from fuelbreak.planners import Planner
+from fuelbreak.policy import PRETRAINED
+from fuelbreak.pretrain import PretrainConfig
+from fuelbreak.pretrain import pretrain as train_anywhere
 from fuelbreak.problem import DEMO_LARGEST_BUFFER, REAL_DURATION_MIN, Days, Problem, make_problem, saved_fires
 from fuelbreak.scenarios import DESIGN, Fires, Season, Weather, check_draw, pooled, stressed
 from fuelbreak.shards import Shard, Shards, landscape_digest, parse_shard, read_shards, write_shard
@@ -490,7 +494,7 @@ class Aims(NamedTuple):
     budget: str = "5%"
     simulations: int = 500
     heldout: int = 2000
-    agent: Path | None = None
+    agent: str = PRETRAINED
     max_simulations: int | None = None
     max_seconds: float | None = None
     treatments: Path | None = None
@@ -526,11 +530,15 @@ RESAMPLED, SOON_S = 20, 20.0
 def plan(
     landscape: Thing,
     asked: dict[str, Any],
-    method: Annotated[str, typer.Option(help=f"{', '.join(planners.PLANNERS)}, or agent")] = "sequential_dpv",
+    method: Annotated[
+        str, typer.Option(help=f"{', '.join(planners.PLANNERS)}, agent, or agent+search")
+    ] = "sequential_dpv",
     budget: Budget = "5%",
     simulations: Annotated[int, typer.Option(min=1, help="fires the plan is chosen on")] = 500,
     heldout: Annotated[int, typer.Option(min=2, help="fires that judge it")] = 2000,
-    agent: Annotated[Path | None, typer.Option(help="run folder of a trained agent, for --method agent")] = None,
+    agent: Annotated[
+        str, typer.Option(help="pretrained, a run's folder or a .safetensors file, for --method agent and agent+search")
+    ] = PRETRAINED,
     max_simulations: Annotated[
         int | None, _flag("--max-simulations", "fires the planner may burn in all", panel=_SEARCH)
     ] = None,
@@ -568,11 +576,12 @@ def plan(
 ) -> None:
     """Place fuel breaks on a landscape by a planner, judge them on held-out fires, hand over GIS files."""
     parallel.use_at_most(workers)
-    asked_method, method = method, method.replace("-", "_")
-    if method not in (*planners.PLANNERS, "agent"):
-        raise InputError(f"--method: {asked_method!r} is unknown; use one of {', '.join(planners.PLANNERS)}, agent")
-    if method == "agent" and agent is None:
-        raise InputError("--method agent: which agent? give the run folder of a training with --agent RUN_FOLDER")
+    asked_method, method = method, method.replace("-", "_").replace("+", "_")
+    if method not in (*planners.PLANNERS, *AGENTS):
+        known = ", ".join((*planners.PLANNERS, "agent", "agent+search"))
+        raise InputError(f"--method: {asked_method!r} is unknown; use one of {known}")
+    if method not in AGENTS and agent != PRETRAINED:
+        raise InputError(f"--agent: {method} asks no agent; leave it out, or take --method agent")
     if robust not in (None, "worst", "cvar"):
         raise InputError(f"--robust: {robust!r} is unknown; use worst or cvar")
     if not 0 <= cvar <= 1:
@@ -598,11 +607,16 @@ def plan(
         resamples,
         interval,
     )
-    if method == "agent":
-        for flag in ("max_simulations", "max_seconds", "robust", "cvar", "treatments", "cost", "exclude", "must_treat"):
-            if getattr(aims, flag) != Aims._field_defaults[flag]:
-                raise InputError(f"--{flag.replace('_', '-')}: an agent plans as it was trained; leave it out")
     _plan(landscape, asked, aims, _named(out, "plan"), seed, as_json)
+
+
+AGENTS: dict[str, Callable[..., Plan]] = {"agent": policy.agent, "agent_search": policy.agent_search}
+
+
+def _agent(method: str, where: str) -> Planner:
+    """A trained agent as a planner."""
+    training.check_torch()
+    return partial(AGENTS[method], network=policy.load_agent(where))
 
 
 def _units(land: Landscape, aims: Aims) -> Units | None:
@@ -685,9 +699,7 @@ def _plan(
     units, method, budget = _units(land, aims), aims.method, aims.budget
     prices(land, Units.of_cells(land) if units is None else units, budget)
     check_draw(max(aims.simulations, aims.heldout))
-    if aims.agent is not None:
-        training.check_torch()
-    learned = None if aims.agent is None else training.load_agent(aims.agent)
+    by: Planner = planners.planner(method) if method not in AGENTS else _agent(method, aims.agent)
     drawn = Fires.draw(land, aims.simulations, seed, weather=season, duration_min=duration_min)
     fires, objective = _planning(land, drawn, aims.robust, aims.cvar)
     folder = check_output_folder(out)
@@ -699,21 +711,17 @@ def _plan(
         say("prepare", 0.0, COMPILING)
         warm_up()
         plans: dict[str, Plan] = {}
-        if learned is not None:
-            plans["agent"] = training.agent_plan(learned, land, fires, budget)
-            learned.close()
         # The chosen method first, then the rules it is set against.
         for name in dict.fromkeys((method, *planners.RULES)):
             say("plan", 0.0, name)
-            if name != "agent":
-                plans[name] = planners.planner(name)(
-                    land,
-                    fires,
-                    budget,
-                    progress=partial(_tell_plan, say, name),
-                    **how,
-                    **(limits if name == method else {}),
-                )
+            plans[name] = (by if name == method else planners.planner(name))(
+                land,
+                fires,
+                budget,
+                progress=partial(_tell_plan, say, name),
+                **how,
+                **(limits if name == method else {}),
+            )
         chosen = plans[method]
         resamples = aims.resamples
         if resamples is None:
@@ -725,9 +733,8 @@ def _plan(
         frequency = None
         if resamples:
             say("how sure", 0.0, "planning on resampled fires")
-            again = planners.planner("sequential_dpv" if method == "agent" else method)
             frequency = selection_frequency(
-                again,
+                by,
                 land,
                 fires,
                 budget,
@@ -736,7 +743,7 @@ def _plan(
                 **limits,
                 say=lambda done, message: say("how sure", done, message),
             )
-            other = alternative(chosen, again, land, fires, budget, **how, **limits)
+            other = alternative(chosen, by, land, fires, budget, **how, **limits)
             others = {} if other is None else {ALTERNATIVE: other}
         first = {method: chosen, **plans, **others}
         scores = judge(
@@ -1295,6 +1302,15 @@ def train(
     seed: Annotated[int | None, typer.Option(help="of everything drawn")] = None,
     workers: WorkersOption = None,
     out: Annotated[Path | None, typer.Option(help="folder in which the run's own folder is made")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="pretrained, a run's folder or a .safetensors file to go on from", show_default="nothing"
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="where the network is computed: cpu, cuda, auto", show_default="auto")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="run folder of an interrupted run to go on with")] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="print the resolved configuration and stop")
@@ -1313,6 +1329,8 @@ def train(
             num_episodes=episodes,
             seed=seed,
             max_workers=workers,
+            start=start,
+            device=device,
             output_dir=None if out is None else str(out),
         )
         resolved = training.make_config(settings, "command line" if config is None else str(config))
@@ -1338,6 +1356,25 @@ def train(
         )
         print(training.bottleneck(result.core_use, result.network_s))
     print(f"run folder: {result.folder}")
+
+
+@app.command()
+def pretrain(
+    lessons: Annotated[int, typer.Option(min=1, help="worlds to learn on")] = PretrainConfig.lessons,
+    seed: Seed = 0,
+    workers: WorkersOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="folder of the training; one that holds an interrupted one goes on", show_default="runs/pretrain-TIME"
+        ),
+    ] = None,
+) -> None:
+    """Train an agent for any landscape, on worlds made by rules: how the one that ships was made."""
+    folder = _named(out, "pretrain")
+    with _progress() as say:
+        file = train_anywhere(PretrainConfig(lessons=lessons, seed=seed), folder, workers=workers, say=say)
+    print(f"agent: {file}")
 
 
 def _train_settings(

@@ -71,6 +71,28 @@ def unit_cells(landscape: Landscape) -> I8:
     return flat[row : row + rows, col : col + cols].ravel()
 
 
+def static_planes(landscape: Landscape, weathers: Sequence[Weather]) -> F4:
+    """What never changes on a landscape, of its area of interest's bounding box: (channels, rows, cols) f4.
+
+    In the order of `STATIC_CHANNELS`, each from -1 to 1.
+    """
+    row, col, rows, cols = landscape.aoi_window
+    rates = [fire_behavior(landscape, weather).spread_rate_m_min.astype(np.float64) for weather in weathers]
+    rate_cells_h = mean_over(weathers, rates) * 60 / landscape.cell_size_m
+    fall = np.where(landscape.aspect_deg >= 0, np.sin(np.deg2rad(landscape.slope_deg)), 0.0)
+    aspect = np.deg2rad(landscape.aspect_deg)
+    planes = {
+        "burnable": landscape.burnable,
+        "value": landscape.value * landscape.area_of_interest / max(float(landscape.value.max()), 1e-12),
+        "spread_rate": np.minimum(np.log1p(rate_cells_h) / 5, 1.0),
+        "canopy_cover": landscape.canopy_cover_pct / 100,
+        "slope_east": fall * np.sin(aspect),
+        "slope_north": fall * np.cos(aspect),
+    }
+    window = (slice(row, row + rows), slice(col, col + cols))
+    return np.stack([planes[name][window] for name in STATIC_CHANNELS]).astype(np.float32)
+
+
 def checked_actions(actions: object, units: int, steps: I8, budget: int) -> I8:
     """One unit for each episode (E,) i8; whatever cannot be a step is refused here, before any episode takes it.
 
@@ -219,28 +241,12 @@ class Episodes:
         self._window = (slice(row, row + rows), slice(col, col + cols))
         self.unit_cell = unit_cells(landscape)
         self._treatable = landscape.treatable[self._window].ravel()
-        self._static = self._static_planes(fires.weather)
+        self._static = static_planes(landscape, fires.weather)
         names = (*PLANE_NAMES, "downstream_share", "downstream_root")
         self._live_channels = [self.channels.index(name) if name in self.channels else -1 for name in names]
         self.treated = np.zeros((episodes, len(self.unit_cell)), bool)
         self.steps = np.full(episodes, -1)  # units placed; nothing may be placed before the first reset
         self.loss, self.first_loss, self._untreated = np.zeros(episodes), np.zeros(episodes), np.ones(episodes)
-
-    def _static_planes(self, weathers: Sequence[Weather]) -> F4:
-        land = self.landscape
-        rates = [fire_behavior(land, weather).spread_rate_m_min.astype(np.float64) for weather in weathers]
-        rate_cells_h = mean_over(weathers, rates) * 60 / land.cell_size_m
-        fall = np.where(land.aspect_deg >= 0, np.sin(np.deg2rad(land.slope_deg)), 0.0)
-        aspect = np.deg2rad(land.aspect_deg)
-        planes = {
-            "burnable": land.burnable,
-            "value": land.value * land.area_of_interest / max(float(land.value.max()), 1e-12),
-            "spread_rate": np.minimum(np.log1p(rate_cells_h) / 5, 1.0),
-            "canopy_cover": land.canopy_cover_pct / 100,
-            "slope_east": fall * np.sin(aspect),
-            "slope_north": fall * np.cos(aspect),
-        }
-        return np.stack([planes[name][self._window] for name in STATIC_CHANNELS]).astype(np.float32)
 
     def reset(self, rows: Sequence[int] | I8, which: Sequence[I8] | I8) -> None:
         """Start episodes `rows` anew, each on its fires `which` (S,) of the bank."""

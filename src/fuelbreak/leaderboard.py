@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -27,7 +26,7 @@ from fuelbreak.formats import atomic_path
 from fuelbreak.generate import generated_landscape, generated_season
 from fuelbreak.landscape import Landscape, Plan, Window, budget_units
 from fuelbreak.scenarios import Fires, Season, fire_season
-from fuelbreak.spread import spread
+from fuelbreak.simulate import settle_duration
 
 F8 = npt.NDArray[np.float64]
 
@@ -49,6 +48,7 @@ ROUNDS_PER_UNIT = {
     "sequential_dpv": 1.0,
     "travel_routes": 0.2,
     "lines": 2.5,
+    "cells_and_lines": 5.0,
     "greedy": 20.0,
     "swap_search": 5.0,
     "segment_swap": 2.5,
@@ -104,21 +104,6 @@ def course_digest(landscape: Landscape) -> str:
     return content.hexdigest()[:16]
 
 
-def settle_duration(landscape: Landscape, season: Season, seed: int) -> float:
-    """Minutes, a round number, after which the mean fire without breaks has burned 17 % of the burnable cells or so."""
-
-    def share(minutes: float) -> float:
-        fires = Fires.draw(landscape, 300, seed, purpose="validate", weather=season, duration_min=minutes)
-        return float(spread(landscape, fires).burned_cells.mean() / landscape.burnable.sum())
-
-    low, high = 5.0, 20_000.0
-    for _ in range(12):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if share(middle) < SHARE else (low, middle)
-    digits = 1 - math.floor(math.log10(high))
-    return round(high, digits)
-
-
 def make_specs() -> list[Spec]:
     """Settle every course from its seed: what `leaderboard_courses.csv` was written from."""
     made = []
@@ -126,7 +111,7 @@ def make_specs() -> list[Spec]:
         for i, size in enumerate(SIZES):
             seed, buffer_cells = first + i, max(5, size // 6)
             landscape, season = _made(size, seed, buffer_cells)
-            minutes = settle_duration(landscape, season, seed)
+            minutes = settle_duration(landscape, season, seed, SHARE)
             made.append(Spec(f"{half}-{i + 1:02d}", half, size, seed, buffer_cells, minutes, course_digest(landscape)))
     return made
 
@@ -158,7 +143,9 @@ def courses(half: str, tiles: Path | None = None, sizes: Sequence[int] = ()) -> 
         window: Window = (row, col, 50, 50)
         landscape = Landscape.open(str(tiles), window=window, buffer_cells=15)
         season, seed = Season(fire_season()), SEEDS[half] + 500 + i
-        yield Course(f"montana-{half}-{i + 1}", landscape, season, settle_duration(landscape, season, seed), seed)
+        yield Course(
+            f"montana-{half}-{i + 1}", landscape, season, settle_duration(landscape, season, seed, SHARE), seed
+        )
 
 
 def fires_for(method: str, units: int, level: int) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,7 +58,7 @@ class Planner(Protocol):
         """
 
 
-class _Job:
+class Job:
     """What a planner works on and with: its units and budget, its fires, and what it has used of them."""
 
     def __init__(
@@ -108,6 +110,14 @@ class _Job:
         if not self.chosen and not self.affordable().any():
             raise InputError(f"budget {budget} buys none of the {len(self.units)} units; raise it")
         self.rank = np.arange(len(self.units))
+
+    @cached_property
+    def centers(self) -> tuple[F8, F8]:
+        """Row and column of the middle of each unit (U,)."""
+        inside = self.units.cells >= 0
+        row, col = np.divmod(np.maximum(self.units.cells, 0), self.units.shape[1])
+        n = inside.sum(axis=1)
+        return (row * inside).sum(axis=1) / n, (col * inside).sum(axis=1) / n
 
     # what is spent
 
@@ -234,6 +244,16 @@ class _Job:
         self.simulations += len(tried) * len(self.fires)
         return np.asarray(self.burning.gains(self.units.cells[tried]).avoided[0])
 
+    def gain_of(self, groups: Sequence[Sequence[int]]) -> F8:
+        """What each of some groups of units avoids, treated together, exactly."""
+        cells = [self.units.cells[list(group)] for group in groups]
+        cells = [each[each >= 0] for each in cells]
+        padded = np.full((len(cells), max(map(len, cells))), -1, np.int64)
+        for row, each in zip(padded, cells, strict=True):
+            row[: len(each)] = each
+        self.simulations += len(groups) * len(self.fires)
+        return np.asarray(self.burning.gains(padded).avoided[0])
+
     def best_gain(
         self, *, above: float = 0.0, most: int | None = None, per_price: bool = True, reserve: int = 0
     ) -> tuple[int, float] | None:
@@ -307,7 +327,7 @@ def random(
     progress: Progress | None = None,
 ) -> Plan:
     """Breaks on units drawn at random: what any rule has to beat."""
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress, burns=False)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress, burns=False)
     # With its own numbers, so that a plan of cells is that of earlier versions.
     n = len(job.affordable().nonzero()[0])
     if job.units.single and (job.price == 1).all():
@@ -331,7 +351,7 @@ def burn_probability(
     progress: Progress | None = None,
 ) -> Plan:
     """Breaks where it burns most often; of larger units, where most area burns for their price."""
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     result = spread(landscape, fires)  # no trees are kept, so downstream value is not at hand to break ties
     job.simulations, job.solved = len(fires), result.cells_solved
     probability = result.burn_probability().astype(np.float64)
@@ -359,7 +379,7 @@ def static_dpv(
     starts in the cell does not count there, since treating the cell would not stop it. A unit has that of its best
     cell.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     job.fill(job.dpv())
     return job.plan("static_dpv")
@@ -378,13 +398,13 @@ def sequential_dpv(
     progress: Progress | None = None,
 ) -> Plan:
     """Breaks one at a time on the unit of highest downstream protection value, fires brought up to date after each."""
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     _one_by_one(job)
     return job.plan("sequential_dpv")
 
 
-def _one_by_one(job: _Job) -> None:
+def _one_by_one(job: Job) -> None:
     """Spend what is left by downstream protection value, the fires brought up to date after each unit."""
     score = job.dpv()
     while len(order := job.order(score)):
@@ -415,7 +435,7 @@ def betweenness(
     Betweenness of a cell in one fire's tree: how many cells lie before it on the way from the ignition, times how many
     burn through it (Freeman 1977, Sociometry 40:35-41, for a directed tree). Computed once, summed over fires.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     trees = job.burning.trees()
     job.fill(job.score(tree_betweenness(trees, job.weight, landscape.shape)))
@@ -460,7 +480,7 @@ def domirank(
 
     The graph joins neighbors by how often fire went from one to the other, either way, in units of its busiest edge.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     graph = spread_graph(job.burning.trees(), job.weight, landscape.shape)
     job.fill(job.score(domirank_centrality(graph).reshape(landscape.shape)))
@@ -522,7 +542,7 @@ def greedy(
     A unit is passed over only where the value that burned through the edges it would shut is less than the best gain
     found, so it could not be better; for firebreaks that always holds.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     while job.affordable().any():
         best = job.best_gain() if job.room() else None
@@ -557,7 +577,7 @@ def swap_search(
     ----------
     start : the plan to improve, or the planner that makes it, with at most three quarters of the simulations
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     _start_from(job, start, budget)
     _improve(job, (1,))
     return job.plan("swap_search")
@@ -580,13 +600,13 @@ def segment_swap(
 
     `start` as for `swap_search`.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     _start_from(job, start, budget)
     _improve(job, (2, 3, 4))
     return job.plan("segment_swap")
 
 
-def _start_from(job: _Job, start: Plan | str, budget: float | str) -> None:
+def _start_from(job: Job, start: Plan | str, budget: float | str) -> None:
     """Choose the units of a plan, and bring the fires up to date with them."""
     if isinstance(start, str):
         limit = None if job.max_simulations is None else int(job.max_simulations * START_SHARE)
@@ -623,12 +643,12 @@ def _start_from(job: _Job, start: Plan | str, budget: float | str) -> None:
     job.rebuild(job.chosen)
 
 
-def _improve(job: _Job, sizes: tuple[int, ...]) -> None:
+def _improve(job: Job, sizes: tuple[int, ...]) -> None:
     """Take units out and put in what then gains most, as long as that lowers the objective and limits allow."""
     if job.ensemble is None:
         return
     rng = np.random.default_rng([job.seed, 2])
-    row, col = _centers(job.units)
+    row, col = job.centers
     best, current = job.value(), job.losses()
     queue: list[int] = []
     failed = 0
@@ -676,14 +696,6 @@ def _improve(job: _Job, sizes: tuple[int, ...]) -> None:
             job.progress(min(job.simulations, job.max_simulations), job.max_simulations)
 
 
-def _centers(units: Units) -> tuple[F8, F8]:
-    """Row and column of the middle of each unit (U,)."""
-    inside = units.cells >= 0
-    row, col = np.divmod(np.maximum(units.cells, 0), units.shape[1])
-    n = inside.sum(axis=1)
-    return (row * inside).sum(axis=1) / n, (col * inside).sum(axis=1) / n
-
-
 TRIED = 4  # units tried for each one taken out, those of the highest bounds
 START_SHARE = 0.75  # of the simulations and seconds, for the plan that a search starts from
 
@@ -705,7 +717,7 @@ def annealing(
     A unit goes out at random; another comes in, a neighbor of it or one drawn by the value that burned through its
     edges. Without a limit it makes 20 moves for each unit of the plan, 1000 at least. The best plan met is returned.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     _start_from(job, "sequential_dpv", budget)
     _anneal(job)
     return job.plan("annealing")
@@ -715,11 +727,11 @@ MOVES_PER_UNIT, FEWEST_MOVES = 20, 1000
 HOT, COLD = 2.0, 0.02  # temperatures, in what a unit of the starting plan avoids on average
 
 
-def _anneal(job: _Job) -> None:
+def _anneal(job: Job) -> None:
     if job.ensemble is None:
         return
     rng = np.random.default_rng([job.seed, 3])
-    row, col = _centers(job.units)
+    row, col = job.centers
     moves = max(MOVES_PER_UNIT * len(job.chosen), FEWEST_MOVES)
     if job.max_simulations is not None:
         moves = min(moves, (job.max_simulations - job.simulations) // len(job.fires))
@@ -778,7 +790,7 @@ def lines(
     most of the value that burns through, and across most of it for their price, are tried exactly, and the best for its
     price is built, again and again. What is left at the end is placed by sequential DPV.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     while job.affordable().any() and job.room(2):
         segments, across = _segments(job)
@@ -788,15 +800,9 @@ def lines(
         tried = np.array(list(dict.fromkeys(tried[: 2 * TRIED].tolist())), np.int64)
         if max_simulations is not None:
             tried = tried[: (max_simulations - job.simulations) // len(fires) - 1]
-        longest = max((int((job.units.cells[segments[i]] >= 0).sum()) for i in tried), default=0)
-        groups = np.full((len(tried), longest), -1, np.int64)
-        for place, i in enumerate(tried):
-            cells = job.units.cells[segments[i]]
-            groups[place, : (cells >= 0).sum()] = cells[cells >= 0]
         if not len(tried):
             break
-        job.simulations += len(tried) * len(fires)
-        gain = job.burning.gains(groups).avoided[0] / price[tried]
+        gain = job.gain_of([segments[i] for i in tried]) / price[tried]
         if gain.max() <= 0:
             break
         best = segments[tried[int(np.argmax(gain))]]
@@ -808,10 +814,58 @@ def lines(
     return job.plan("lines")
 
 
+def cells_and_lines(
+    landscape: Landscape,
+    fires: Fires,
+    budget: float | str,
+    *,
+    seed: int = 0,
+    max_simulations: int | None = None,
+    max_seconds: float | None = None,
+    units: Units | None = None,
+    objective: Objective | None = None,
+    progress: Progress | None = None,
+    tried: int = 8,
+) -> Plan:
+    """Breaks one after another, a unit or a straight segment of them, whichever avoids most for its price.
+
+    As many units of the highest bounds and segments (as `lines` makes them) are tried exactly each time as `tried`
+    says, half of it the segments across most value for their price. Greedy takes units alone, so a line that pays only
+    when it is closed is never begun; `lines` takes segments alone, and leaves places where one cell does it.
+    """
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job.burn()
+    while job.affordable().any() and job.room(2):
+        bound = job.bounds()
+        order = np.flatnonzero(job.affordable() & (bound > 0))
+        ratio = bound[order] / np.maximum(job.price[order], SLACK)
+        order = order[np.lexsort((job.rank[order], -ratio))][:tried]
+        segments, across = _segments(job)
+        price = np.array([job.price[segment].sum() for segment in segments])
+        wide = [*np.argsort(-across / price, kind="stable")[: tried // 2], *np.argsort(-across, kind="stable")]
+        runs = [segments[i] for i in dict.fromkeys(int(i) for i in wide)][:tried]
+        # Turn about, so that a limit of simulations cuts both.
+        candidates = [each for pair in zip_longest([[int(unit)] for unit in order], runs) for each in pair if each]
+        if max_simulations is not None:
+            candidates = candidates[: max(1, (max_simulations - job.simulations) // len(fires) - 1)]
+        if not candidates:
+            break
+        found = job.gain_of(candidates) / np.array([max(job.price[each].sum(), SLACK) for each in candidates])
+        if found.max() <= 0:
+            break
+        best = candidates[int(np.argmax(found))]
+        for unit in best:
+            job.spend(unit)
+        job.treat(best)
+        job.tell()
+    _one_by_one(job)
+    return job.plan("cells_and_lines")
+
+
 SEEDS, ORIENTATIONS, REACH_CELLS = 24, 8, 12
 
 
-def _segments(job: _Job) -> tuple[list[list[int]], F8]:
+def _segments(job: Job) -> tuple[list[list[int]], F8]:
     """Straight runs of units that end at a barrier on one side at least, or any runs if there are none.
 
     And how much value burns across each: downstream value of its middle cells, by how far fire moves across the run.
@@ -889,7 +943,7 @@ def travel_routes(
     strip's share of the budget is spent. In the manner of Finney (2007, International Journal of Wildland Fire
     16:702-711), who blocks the routes of one fire front in one weather; here they are those of all fires.
     """
-    job = _Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     _block_routes(job)
     _one_by_one(job)
@@ -899,13 +953,13 @@ def travel_routes(
 STRIP_CELLS, BLOCK_CELLS = 10, 5  # depth of a strip along the wind; width of a block across the route
 
 
-def _block_routes(job: _Job) -> None:
+def _block_routes(job: Job) -> None:
     down, right = (float(part.sum()) for part in _directions(job.burning.planes()[0]))
     length = np.hypot(down, right)
     if length == 0:
         return
     down, right = down / length, right / length
-    row, col = _centers(job.units)
+    row, col = job.centers
     along = row * down + col * right
     strips = max(1, int(np.ceil((along[job.open].max() - along[job.open].min()) / STRIP_CELLS)))
     which = np.clip((along - along[job.open].min()) // STRIP_CELLS, 0, strips - 1)
@@ -946,6 +1000,7 @@ PLANNERS: dict[str, Planner] = {
         segment_swap,
         annealing,
         lines,
+        cells_and_lines,
         travel_routes,
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -196,3 +197,20 @@ def compare_sizes(
     if say is not None:
         say("compare sizes", 1.0, "")
     return SizeFit(past, np.array(durations), np.array(sizes), np.array(distance), np.array(at_edge))
+
+
+def settle_duration(
+    landscape: Landscape, season: Season, seed: int, share: float, *, fires: int = 300, halvings: int = 12
+) -> float:
+    """Minutes, a round number, after which a mean fire without breaks has burned such a share of the burnable cells."""
+
+    def burned(minutes: float) -> float:
+        drawn = Fires.draw(landscape, fires, seed, purpose="validate", weather=season, duration_min=minutes)
+        return float(spread(landscape, drawn).burned_cells.mean() / landscape.burnable.sum())
+
+    low, high = 5.0, 20_000.0
+    for _ in range(halvings):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if burned(middle) < share else (low, middle)
+    digits = 1 - math.floor(math.log10(high))
+    return round(high, digits)

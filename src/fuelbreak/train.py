@@ -24,17 +24,20 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from fuelbreak import parallel, planners
-from fuelbreak.env import Episodes, VectorizedFireEnv
+from fuelbreak.env import VectorizedFireEnv
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units
+from fuelbreak.lessons import World, make_lesson
+from fuelbreak.policy import FIXED, PRIOR, SIDES, SIGHT, VECTORS, load_agent, sight
+from fuelbreak.policy import agent as agent_plan
 from fuelbreak.problem import DEMO_DURATION_MIN, Problem, make_problem
 from fuelbreak.scenarios import Fires, Season, check_draw
 from fuelbreak.spread import Fields, spread, warm_up
 
 if TYPE_CHECKING:
-    from fuelbreak.agents.dqn import DQN, Gradient
+    from fuelbreak.agents.dqn import DQN, Gradient, Learned
     from fuelbreak.agents.replay import Replay
 
 Say = Callable[[str, float, str], None]
@@ -70,7 +73,9 @@ class TrainConfig(Problem):
     heldout_simulations: int = Field(2000, ge=1, description="fires that judge in the end")
 
     num_episodes: int = Field(80, ge=0, description="episodes to train on, all environments together")
-    demonstration_episodes: int = Field(8, ge=0, description="episodes played by sequential DPV beforehand")
+    demonstration_episodes: int = Field(
+        8, ge=0, description="plans of a long search that are shown beforehand, each in a dozen states"
+    )
     pretrain_steps: int = Field(200, ge=0, description="updates on demonstrations beforehand")
     train_frequency: int = Field(2, ge=1, description="steps of all environments between updates")
     learning_rate: float = Field(5e-4, gt=0, le=1)
@@ -86,9 +91,15 @@ class TrainConfig(Problem):
     target_tau: float = Field(
         0.01, gt=0, le=1, description="share of the weights that the target takes over per update"
     )
+    td_weight: float = Field(0.05, ge=0, description="weight of the loss of value learning beside that of the teacher")
     demo_fraction: float = Field(0.25, ge=0, le=1, description="share of each batch that is demonstrations")
     margin_weight: float = Field(1.0, ge=0, description="weight of the loss that pulls toward demonstrations")
-    network_width: int = Field(24, ge=4, le=256, description="channels of the network's hidden layers, a multiple of 4")
+    network_width: int = Field(32, ge=4, le=256, description="channels of the network's hidden layers")
+    start: str | None = Field(
+        None,
+        description="agent to go on from: pretrained, a run's folder or a .safetensors file; null learns from nothing",
+    )
+    device: str = Field("auto", description="where the network is computed: cpu, cuda, or auto")
     validation_frequency: int = Field(4, ge=1, description="rounds of episodes between validations")
     checkpoint_frequency: int = Field(10, ge=1, description="rounds of episodes between checkpoints")
     seed: int = Field(0, ge=0, lt=2**32)
@@ -105,18 +116,17 @@ class TrainConfig(Problem):
         return value
 
 
+SHARPNESS = 30.0  # of the teacher's loss, see DQNConfig; 10 cost two points on 20 x 20 (24 landscapes, measured)
+
+
 def make_config(settings: dict[str, Any], source: str = "configuration") -> TrainConfig:
     """Check settings: an unknown or impossible key is refused with the key, the reason and the nearest valid name."""
     config = make_problem(TrainConfig, settings, source, {})
-    if config.network_width % 4:
-        raise InputError(f"{source}: network_width = {config.network_width}: give a multiple of 4")
     if config.memory_simulations > config.fire_bank_size:
         raise InputError(
             f"{source}: memory_simulations = {config.memory_simulations}: the bank holds "
             f"fire_bank_size = {config.fire_bank_size} fires; give no more than that"
         )
-    if config.n_step >= max(2, config.buffer_size // config.num_parallel_envs):
-        raise InputError(f"{source}: n_step = {config.n_step}: too long for buffer_size = {config.buffer_size}")
     return config
 
 
@@ -132,44 +142,6 @@ def load_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise InputError(f"{path}: the configuration must be a JSON object of keys and values")
     return settings
-
-
-def agent_plan(agent: DQN, landscape: Landscape, fires: Fires, budget: float | str) -> Plan:
-    """Let the agent place the whole budget, fires brought up to date after each unit, always its best guess."""
-    start = time.process_time()
-    world = Episodes(landscape, fires, 1, len(fires), budget, workers=parallel.available_cores())
-    return _play(agent, world, start)
-
-
-def _play(agent: DQN, world: Episodes, start: float) -> Plan:
-    """One whole greedy episode on all fires of the world's bank; its cost counts from `start` (process time, s)."""
-    solved_before = world.ensemble.cells_solved
-    world.reset([0], [np.arange(len(world.ensemble.fires))])
-    obs = world.blank()
-    cells = np.empty(world.budget, np.int64)
-    for i in range(world.budget):
-        world.observe(obs)
-        unit = int(agent.q_values(obs, world.action_mask()).argmax())
-        cells[i] = world.unit_cell[unit]
-        world.step(np.array([unit]))
-    fires = world.ensemble.fires
-    return Plan.from_flat(
-        world.landscape,
-        cells,
-        method="agent",
-        simulations=len(fires) * (world.budget + 1),
-        cells_solved=world.ensemble.cells_solved - solved_before,
-        seconds=time.process_time() - start,
-        chosen_on=(fires.digest, fires.origin),
-    )
-
-
-def load_agent(folder: Path) -> DQN:
-    """The trained agent of a run folder (its best weights), or of an agent.pt file."""
-    from fuelbreak.agents.dqn import DQN
-
-    agent, _ = DQN.load(folder / "agent.pt" if folder.is_dir() else folder, threads=parallel.available_cores())
-    return agent
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +174,7 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def _stop_flag() -> Iterator[list[bool]]:
+def stop_flag() -> Iterator[list[bool]]:
     """A flag that Ctrl-C and SIGTERM raise instead of breaking off in the middle of a step."""
     flag: list[bool] = []
     kept = {}
@@ -225,7 +197,7 @@ METRICS = (
     "loss_avoided_train",
     "loss_avoided_validation",
     "td_error",
-    "margin_loss",
+    "taught_loss",
     "epsilon",
     "steps_per_second",
     "fires_per_second",
@@ -267,7 +239,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
     warm_up()
     say("prepare", 0.5, "loading the learner (torch)")
     from fuelbreak.agents.dqn import DQN, write_snapshot
-    from fuelbreak.agents.replay import Batch
+    from fuelbreak.agents.replay import Batch, windows
 
     duration = config.fire_simulation_max_duration
     n_envs = config.num_parallel_envs
@@ -281,26 +253,23 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         duration_min=duration,
     )
     with ExitStack() as on_leaving:
-        stop = on_leaving.enter_context(_stop_flag())
+        stop = on_leaving.enter_context(stop_flag())
         env = _environments(config, landscape, season)
         on_leaving.callback(env.close)
-        prior = env.channels.index("downstream_share")
         threads = parallel.checked_workers(config.torch_threads)
         agent, replay = _learner(config, env, threads)
         on_leaving.callback(lambda: agent.close())
         rng = np.random.default_rng([config.seed, 1])
         rounds = -(-config.num_episodes // n_envs)
-        lessons = -(-config.demonstration_episodes // n_envs)
+        lessons = config.demonstration_episodes
         at = _Position(-lessons, np.empty((0, n_envs), np.int64), -np.inf, 0.0)
         folder = _run_folder(config) if resume is None else resume
 
-        # Made once, used by every validation.
-        table = Episodes(landscape, planning, 1, len(planning), config.budget, workers=parallel.available_cores())
         judge = Fields(landscape, validation.weather)
         untreated = spread(landscape, validation, fields=judge).mean_loss
 
         def validate(weights: DQN) -> float:
-            plan = _play(weights, table, time.process_time())
+            plan = agent_plan(landscape, planning, config.budget, network=weights)
             return 1 - spread(landscape, validation, plan, fields=judge).mean_loss / max(untreated, 1e-12)
 
         # Beside training, on copies: validations and periodic checkpoints, one after the other.
@@ -311,7 +280,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         learning: tuple[int, Batch, Gradient] | None = None  # the update under way: since which step, on what
         if resume is not None:
             agent.close()
-            agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads)
+            agent, saved = DQN.load(folder / "checkpoint.pt", threads=threads, device=config.device)
             replay.load_state_dict(saved["replay"])
             rng.bit_generator.state = json.loads(saved["rng"])
             at = _Position(**saved["at"])
@@ -319,7 +288,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 since, *batch = saved["learning"]
                 learning = since, Batch._make(batch), agent.begin_update(Batch._make(batch))
         else:
-            at = at._replace(best=validate(agent))  # the untrained agent plays sequential DPV; training must beat it
+            at = at._replace(best=validate(agent))  # from nothing it plays sequential DPV; training must beat it
             agent.save(folder / "agent.pt")
         began, seconds_before, validated = time.perf_counter(), at.seconds, at.best
 
@@ -357,32 +326,32 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             if not go_on:
                 writing.result()
 
-        def begin(seed: int) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        def look(obs: npt.NDArray[np.float32], info: dict[str, Any], step: int) -> tuple[Any, Any]:
+            """What the network sees after so many steps, and what is allowed."""
+            mask = info["action_mask"].astype(bool)
+            return sight(obs, mask, np.full(n_envs, env.budget - step)), mask
+
+        def begin(seed: int) -> tuple[npt.NDArray[np.float32], dict[str, Any], list[tuple[Any, Any, Any, Any]]]:
             """Start a round; one that was interrupted is played again up to where it stopped."""
+            seen = []
             with _leaving_if_lost(folder, lambda: leave(list(at.placed), rng.bit_generator.state)):
                 obs, info = env.reset(seed=seed)
-                for actions in at.placed:
-                    obs, _, _, _, info = env.step(actions)
-            return obs, info
+                for step, actions in enumerate(at.placed):
+                    planes, mask = look(obs, info, step)
+                    obs, reward, _, _, info = env.step(actions)
+                    seen.append((planes, mask, actions, reward))
+            return obs, info, seen
 
-        # Demonstrations: sequential DPV, played in the environment, is the untrained agent's own first guess.
+        # Demonstrations: what a long search finds on fires like those, shown in many states.
         while at.round < 0:
-            i, history = at.round + lessons, list(at.placed)
-            obs, info = begin(config.seed * 10**6 + i * n_envs)
-            for step in range(len(history), env.budget):
-                say("demonstrate", min((i + step / env.budget) / lessons, 1.0), "")
-                mask = info["action_mask"].astype(bool)
-                downstream = obs[:, prior].reshape(n_envs, -1)
-                actions = np.where(mask, downstream, -1.0).argmax(axis=1)
-                with _leaving_if_lost(folder, lambda: leave(history, rng.bit_generator.state)):  # noqa: B023
-                    next_obs, reward, terminated, _, info = env.step(actions)
-                replay.add(obs, mask, actions, reward, terminated, is_demo=True)
-                obs = next_obs
-                history.append(actions)
-                if stop:
-                    leave(history, rng.bit_generator.state)
-                    raise Interrupted(folder)
-            at = at._replace(round=at.round + 1, placed=at.placed[:0])
+            i = at.round + lessons
+            say("demonstrate", i / lessons, f"a long search makes plan {i + 1} of {lessons} to learn from")
+            world = World(landscape, season, duration, config.budget, config.seed * 10**6 + 1 + 2 * i)
+            replay.add(make_lesson(world, config.n_step)[0], land=0 if i else None, is_demo=True)
+            at = at._replace(round=at.round + 1)
+            if stop:
+                leave([], rng.bit_generator.state)
+                raise Interrupted(folder)
         for i in range(agent.updates, config.pretrain_steps if lessons else 0):
             say("pretrain", i / config.pretrain_steps, "learning from demonstrations")
             agent.update(replay.sample(config.batch_size, rng, demo_fraction=1.0))
@@ -392,27 +361,28 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
         watch_began, network_before, steps_done = time.perf_counter(), agent.cpu_s, 0
-        learned = {"td_error": np.nan, "margin_loss": np.nan}
+        learned: Learned | None = None
+        land = 0 if lessons else None
         avoided, use, network_s = 0.0, cores.use(), 0.0
         while at.round < rounds:
             current, history = at.round, list(at.placed)
             epsilon = max(config.epsilon_min, config.initial_epsilon * config.epsilon_decay**current)
-            obs, info = begin(config.seed * 10**6 + 500_000 + current * n_envs)
+            obs, info, seen = begin(config.seed * 10**6 + 500_000 + current * n_envs)
             for step in range(len(history), env.budget):
-                mask = info["action_mask"].astype(bool)
+                planes, mask = look(obs, info, step)
                 # The learner works while the agent acts and the fires burn. Acting uses the weights from before the
                 # update under way, and no batch holds a step taken since, so timing never changes a result.
                 if step % config.train_frequency == 0 and len(replay) and not (learning and learning[0] == step):
                     batch = replay.sample(config.batch_size, rng, demo_fraction=config.demo_fraction)
                     if learning is not None:
                         learned = agent.finish_update(learning[2])
+                        replay.learned(learning[1].place, learned.td_errors)
                     learning = step, batch, agent.begin_update(batch)
                 dice = rng.bit_generator.state
-                actions = agent.act(obs, mask, epsilon, rng)
+                actions = agent.act(planes, mask, epsilon, rng)
                 with _leaving_if_lost(folder, lambda: leave(history, dice)):  # noqa: B023
-                    next_obs, reward, terminated, _, info = env.step(actions)
-                replay.add(obs, mask, actions, reward, terminated)
-                obs = next_obs
+                    obs, reward, _, _, info = env.step(actions)
+                seen.append((planes, mask, actions, reward))
                 history.append(actions)
                 steps_done += 1
                 if step % 10 == 0:
@@ -427,10 +397,14 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                         + (f"; {bottleneck(use, agent.cpu_s - network_before)}" if use.seconds >= 1 else ""),
                     )
                 if step + 1 == env.budget and learning is not None:
-                    learned, learning = agent.finish_update(learning[2]), None
+                    learned = agent.finish_update(learning[2])
+                    replay.learned(learning[1].place, learned.td_errors)
+                    learning = None
                 if stop:
                     leave(history, rng.bit_generator.state)
                     raise Interrupted(folder)
+            for episode in windows(*zip(*seen, strict=True), n_step=config.n_step, gamma=config.gamma):
+                land = replay.add(episode, land=land)
             at, avoided = at._replace(round=current + 1, placed=at.placed[:0]), float(info["loss_avoided"].mean())
             settle()
             # What is told of the cores in the end ends here too: before the last validation and checkpoint.
@@ -443,8 +417,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 round(seconds_before + time.perf_counter() - began, 2),
                 avoided,
                 validated,
-                learned["td_error"],
-                learned["margin_loss"],
+                np.nan if learned is None else learned.td_error,
+                np.nan if learned is None else learned.taught_loss,
                 epsilon,
                 steps_done * n_envs / seconds,
                 steps_done * n_envs * config.memory_simulations / seconds,
@@ -494,25 +468,31 @@ def _environments(config: TrainConfig, landscape: Landscape, season: Season) -> 
 
 
 def _learner(config: TrainConfig, env: VectorizedFireEnv, threads: int) -> tuple[DQN, Replay]:
-    """An untrained agent and an empty memory for these environments."""
+    """An agent, untrained or the one to go on from, and an empty memory for these environments."""
     from fuelbreak.agents.dqn import DQN, DQNConfig
-    from fuelbreak.agents.replay import Replay
+    from fuelbreak.agents.replay import Replay, Symmetry
 
-    shape = len(env.channels), *env.map_shape
     learner = DQNConfig(
         learning_rate=config.learning_rate,
         gamma=config.gamma,
         n_step=config.n_step,
         batch_size=config.batch_size,
         target_tau=config.target_tau,
+        td_weight=config.td_weight,
         demo_fraction=config.demo_fraction,
-        margin_weight=config.margin_weight,
+        margin_weight=0.0,
+        taught_weight=config.margin_weight,
+        sharpness=SHARPNESS,
         width=config.network_width,
     )
-    prior = env.channels.index("downstream_share")
-    agent = DQN(len(env.channels), learner, prior_channel=prior, seed=config.seed, threads=threads)
-    n_envs = config.num_parallel_envs
-    return agent, Replay(config.buffer_size // n_envs, n_envs, shape, n_step=config.n_step, gamma=config.gamma)
+    if config.start is None:
+        agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
+    else:
+        begun = load_agent(config.start)
+        learner = replace(learner, width=begun.config.width)
+        agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
+        agent.take_weights(begun)
+    return agent, Replay(config.buffer_size, fixed=FIXED, symmetry=Symmetry(VECTORS, SIDES))
 
 
 class Speed(NamedTuple):
@@ -527,12 +507,14 @@ class Speed(NamedTuple):
 
 def training_speed(config: TrainConfig, landscape: Landscape, season: Season, seconds: float) -> Speed:
     """Train for some seconds as `train` does between two validations, and forget what was learned."""
+    from fuelbreak.agents.replay import windows
+
     with ExitStack() as on_leaving:
         env = _environments(config, landscape, season)
         on_leaving.callback(env.close)
         agent, replay = _learner(config, env, parallel.checked_workers(config.torch_threads))
         on_leaving.callback(agent.close)
-        rng, learning = np.random.default_rng(0), None
+        rng, learning, land, seen = np.random.default_rng(0), None, None, list[Any]()
         obs, info = env.reset(seed=0)
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
@@ -546,15 +528,20 @@ def training_speed(config: TrainConfig, landscape: Landscape, season: Season, se
                 cores.restart()
                 began, network_before = time.perf_counter(), agent.cpu_s
             mask = info["action_mask"].astype(bool)
+            planes = sight(obs, mask, np.full(env.num_envs, env.budget - since))
             if step % config.train_frequency == 0 and len(replay):
                 batch = replay.sample(config.batch_size, rng)
                 if learning is not None:
                     agent.finish_update(learning)
                 learning = agent.begin_update(batch)
-            actions = agent.act(obs, mask, config.initial_epsilon, rng)
-            next_obs, reward, terminated, _, info = env.step(actions)
-            replay.add(obs, mask, actions, reward, terminated)
-            obs, step, since = next_obs, step + 1, since + 1
+            actions = agent.act(planes, mask, config.initial_epsilon, rng)
+            obs, reward, _, _, info = env.step(actions)
+            seen.append((planes, mask, actions, reward))
+            step, since = step + 1, since + 1
+            if since == env.budget or step == warm:
+                for episode in windows(*zip(*seen, strict=True), n_step=config.n_step, gamma=config.gamma):
+                    land = replay.add(episode, land=land)
+                seen = []
             if since == env.budget:
                 obs, info = env.reset()
                 since = 0
@@ -576,7 +563,7 @@ def _judged(
     """Plan with the best weights and by every rule, and judge all on held-out fires."""
     say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
     agent = load_agent(folder)
-    plan = agent_plan(agent, landscape, planning, config.budget)
+    plan = agent_plan(landscape, planning, config.budget, network=agent)
     agent.close()
     # The weights were chosen on the validation fires, so those must not judge the plan either.
     plan = replace(plan, chosen_on=(*plan.chosen_on, validation.digest, validation.origin))

@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import itertools
+import json
 import os
 import threading
 import time
@@ -18,13 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fuelbreak.agents.network import QNetwork
+from fuelbreak.agents.network import QNetwork, combine
 from fuelbreak.agents.replay import Batch
 from fuelbreak.errors import InputError
 
 # In advantage units. Below it the loss is quadratic, so Q tends to the mean of noisy returns and not to their median.
 _HUBER_DELTA = 10.0
-_FORMAT = "fuelbreak-dqn-2"
+_FORMAT = "fuelbreak-dqn-3"
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,26 @@ class DQNConfig:
     """Share of the online network mixed into the target network after each update."""
     advantage_unit: float = 0.01
     """Typical size of one step's reward; the advantage head and the losses count in it."""
+    td_weight: float = 1.0
+    """Weight of the TD loss; 0 learns from teachers alone."""
+    td_own_only: bool = False
+    """Whether demonstrations are left out of the TD loss; the target's two evaluations double an update's time."""
     margin: float = 0.2
     """How far, in advantage units, a demonstrated action must stand above every other allowed one."""
     margin_weight: float = 1.0
-    """Weight of the demonstration loss beside the TD loss, both in advantage units; 0 switches it off."""
+    """Weight of the demonstration loss where a teacher chose one action; 0 switches it off."""
+    taught_weight: float = 1.0
+    """Weight of the loss that lifts every cell of a teacher's plan above all others; 0 switches it off."""
+    sharpness: float = 10.0
+    """How clearly, per unit of advantage, that loss wants them apart."""
+    gain_weight: float = 0.0
+    """Weight of the loss that teaches what each cell alone would bring, where that was measured; 0 switches it off."""
     demo_fraction: float = 0.25
     """Share of each batch that is drawn from demonstrations, while there are any."""
     gradient_clip: float = 10.0
     """Largest norm of the whole gradient."""
     width: int = 24
-    """Channels of the network's hidden layers, a multiple of 4."""
+    """Channels of the network's hidden layers."""
     shards: int = 4
     """Parts of a batch that are computed side by side; fixes the order of sums, so results do not depend on threads."""
 
@@ -64,11 +75,15 @@ class DQNConfig:
             "batch_size": self.batch_size >= 1,
             "target_tau": 0 < self.target_tau <= 1,
             "advantage_unit": self.advantage_unit > 0,
+            "td_weight": self.td_weight >= 0,
             "margin": self.margin >= 0,
             "margin_weight": self.margin_weight >= 0,
+            "taught_weight": self.taught_weight >= 0,
+            "sharpness": self.sharpness > 0,
+            "gain_weight": self.gain_weight >= 0,
             "demo_fraction": 0 <= self.demo_fraction <= 1,
             "gradient_clip": self.gradient_clip > 0,
-            "width": self.width > 0 and self.width % 4 == 0,
+            "width": self.width >= 1,
             "shards": self.shards >= 1,
         }
         for name, holds in rules.items():
@@ -79,19 +94,33 @@ class DQNConfig:
 
 
 class _ShardResult(NamedTuple):
-    """What one shard adds to the update; sums over its rows, not means."""
+    """What one shard adds to the update: its part of each sum."""
 
     gradient: Tensor  #: (parameters,), flat, of the batch-mean loss
     rows: int
-    demos: int
     td_loss: float
-    td_error: float
+    td_errors: NDArray[np.float32]  #: (rows,), what was expected minus what came
     q: float
     margin_loss: float
+    taught_loss: float
+    gain_loss: float
 
 
 Gradient = list[Future[_ShardResult]]
 """A batch's gradient under way."""
+
+
+class Learned(NamedTuple):
+    """What an update says of itself; losses in advantage units, means over the rows they are of."""
+
+    loss: float  #: all of them, weighted
+    td_error: float  #: mean absolute, in the unit of the return
+    mean_q: float  #: of the chosen actions, likewise
+    margin_loss: float
+    taught_loss: float
+    gain_loss: float
+    grad_norm: float  #: before clipping
+    td_errors: NDArray[np.float32]  #: (B,), by row, in the unit of the return: for `Replay.learned`
 
 
 def td_targets(online: QNetwork, target: QNetwork, batch: Batch) -> Tensor:
@@ -101,15 +130,16 @@ def td_targets(online: QNetwork, target: QNetwork, batch: Batch) -> Tensor:
     the actions allowed after the window, the target network says what that choice is worth. Rows whose episode ended
     inside the window are not evaluated at all.
     """
-    result = torch.from_numpy(batch.reward).clone()
+    device = next(online.parameters()).device
+    result = torch.from_numpy(batch.reward).clone().to(device)
     live = np.flatnonzero(batch.discount)
     if len(live):
-        obs = torch.from_numpy(batch.next_obs[live]).float()
-        mask = torch.from_numpy(batch.next_mask[live])
+        obs = torch.from_numpy(batch.next_obs[live]).to(device).float()
+        mask = torch.from_numpy(batch.next_mask[live]).to(device)
         with torch.no_grad():
             choice = online(obs, mask).argmax(1, keepdim=True)
             value = target(obs, mask).gather(1, choice).squeeze(1)
-        result[live] += torch.from_numpy(batch.discount[live]) * value
+        result[torch.from_numpy(live).to(device)] += torch.from_numpy(batch.discount[live]).to(device) * value
     return result
 
 
@@ -123,6 +153,44 @@ def margin_losses(q: Tensor, action: Tensor, margin: float) -> Tensor:
     chosen = q.gather(1, action[:, None])
     others = q.scatter(1, action[:, None], -torch.inf).amax(1)
     return functional.relu(others + margin - chosen.squeeze(1))
+
+
+def taught_losses(advantage: Tensor, mask: Tensor, taught: Tensor, sharpness: float) -> Tensor:
+    """Return how surprised a softmax of the advantages (B, h*w) is by each teacher's plan, f4 (B,).
+
+    Whatever the order in which a plan is built, each of its cells is as good a next action as any other: the loss is
+    the mean cross-entropy over the cells it still treats. Rows in which nobody taught are 0.
+    """
+    taught = taught & mask
+    logits = (sharpness * advantage).masked_fill(~mask, -1e9)
+    surprise = -(functional.log_softmax(logits, dim=1) * taught).sum(1)
+    return surprise / taught.sum(1).clamp_min(1)
+
+
+def gain_losses(guess: Tensor, gain: Tensor, scale: Tensor) -> Tensor:
+    """Return how far guesses (B, h*w), in units of scale (B, 1), are from measured gains, NaN where not: f4 (B,)."""
+    known = torch.isfinite(gain)
+    wanted = torch.where(known, gain / scale, 0.0)
+    off = functional.smooth_l1_loss(guess, wanted, reduction="none", beta=0.1)
+    return (off * known).sum(1) / known.sum(1).clamp_min(1)
+
+
+def checked_device(device: str) -> torch.device:
+    """The device a name means; `auto` is a graphics processor where there is one.
+
+    Raises
+    ------
+    InputError
+        no such device here
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device: {device!r} cannot be used here ({str(error).splitlines()[0]}); use auto") from error
+    return found
 
 
 def _keep_freed_memory() -> None:
@@ -152,10 +220,18 @@ class DQN:
     prior_channel : plane that is a first guess of the advantage, in the unit of the reward (see `QNetwork`)
     seed : of the starting weights
     threads : worker threads
+    device : where the network is computed: cpu, cuda, or auto
     """
 
     def __init__(
-        self, channels: int, config: DQNConfig, *, prior_channel: int | None = None, seed: int = 0, threads: int = 1
+        self,
+        channels: int,
+        config: DQNConfig,
+        *,
+        prior_channel: int | None = None,
+        seed: int = 0,
+        threads: int = 1,
+        device: str = "cpu",
     ) -> None:
         if prior_channel is not None and not 0 <= prior_channel < channels:
             raise InputError(f"agent: prior_channel {prior_channel} is not one of {channels} channels; count from 0")
@@ -163,6 +239,7 @@ class DQN:
         self.config = config
         self.prior_channel = prior_channel
         self.updates = 0
+        self.device = checked_device(device)
         torch.set_num_threads(1)
         _keep_freed_memory()
         self._pool = ThreadPoolExecutor(threads, "learner", initializer=torch.set_num_threads, initargs=(1,))
@@ -178,7 +255,7 @@ class DQN:
             generator = torch.Generator().manual_seed(seed)
             unit = config.advantage_unit
             net = QNetwork(channels, config.width, prior_channel, advantage_unit=unit, generator=generator)
-            return net.eval()
+            return net.eval().to(self.device)
 
         self.online = network()
         self.target = network().requires_grad_(False)
@@ -209,9 +286,12 @@ class DQN:
     def _q_values(self, obs: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         began = time.thread_time()
         with torch.no_grad():
-            q: NDArray[np.float32] = self.online(torch.from_numpy(obs).float(), torch.from_numpy(mask)).numpy()
+            q: NDArray[np.float32] = self.online(self._there(obs).float(), self._there(mask)).cpu().numpy()
         self._count(began)
         return q
+
+    def _there(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def _count(self, began: float) -> None:
         with self._counting:
@@ -254,7 +334,7 @@ class DQN:
             action[greedy] = self.q_values(obs[greedy], mask[greedy]).argmax(1)
         return action
 
-    def update(self, batch: Batch) -> dict[str, float]:
+    def update(self, batch: Batch) -> Learned:
         """Learn from one batch: `begin_update`, then `finish_update`."""
         return self.finish_update(self.begin_update(batch))
 
@@ -265,20 +345,14 @@ class DQN:
         """
         size = len(batch.action)
         parts = np.array_split(np.arange(size), min(self.config.shards, size))
-        demos = max(1, int(batch.is_demo.sum()))
+        rows = [np.full(size, True), batch.is_demo, batch.taught.any(1), np.isfinite(batch.gain).any(1)]
         shards = [Batch._make(field[part[0] : part[-1] + 1] for field in batch) for part in parts]
-        return [self._pool.submit(self._shard_gradient, shard, size, demos) for shard in shards]
+        counts = [max(1, int(each.sum())) for each in rows]
+        return [self._pool.submit(self._shard_gradient, shard, counts) for shard in shards]
 
-    def finish_update(self, begun: Gradient) -> dict[str, float]:
-        """Wait for the gradient and take the step.
-
-        Returns
-        -------
-        loss (TD + weighted margin, advantage units), td_error (mean absolute, unit of the return), mean_q (of the
-        chosen actions, likewise), margin_loss (mean over demonstrations, advantage units), grad_norm (before clipping)
-        """
+    def finish_update(self, begun: Gradient) -> Learned:
+        """Wait for the gradient and take the step."""
         results = [shard.result() for shard in begun]
-        size, demos = sum(r.rows for r in results), max(1, sum(r.demos for r in results))
         gradient = results[0].gradient
         for result in results[1:]:
             gradient += result.gradient
@@ -290,43 +364,63 @@ class DQN:
         self._optimizer.step()
         self._target_weights.lerp_(self._weights.detach(), self.config.target_tau)
         self.updates += 1
-        td_loss, margin_loss = sum(r.td_loss for r in results) / size, sum(r.margin_loss for r in results) / demos
-        return {
-            "loss": td_loss + self.config.margin_weight * margin_loss,
-            "td_error": sum(r.td_error for r in results) / size,
-            "mean_q": sum(r.q for r in results) / size,
-            "margin_loss": margin_loss,
-            "grad_norm": norm,
-        }
+        errors = np.concatenate([r.td_errors for r in results])
+        td, margin, taught, gain = (
+            sum(getattr(r, name) for r in results) for name in ("td_loss", "margin_loss", "taught_loss", "gain_loss")
+        )
+        config = self.config
+        loss = config.td_weight * td + config.margin_weight * margin
+        loss += config.taught_weight * taught + config.gain_weight * gain
+        mean_q = sum(r.q for r in results) / len(errors)
+        return Learned(loss, float(np.abs(errors).mean()), mean_q, margin, taught, gain, norm, errors)
 
-    def _shard_gradient(self, batch: Batch, size: int, demos: int) -> _ShardResult:
-        """Gradient of one shard's part of the loss; runs in a worker thread and changes nothing that others read."""
+    def _shard_gradient(self, batch: Batch, counts: list[int]) -> _ShardResult:
+        """Gradient of one shard's part of the loss; runs in a worker thread and changes nothing that others read.
+
+        Parameters
+        ----------
+        counts : rows of the whole batch: all, demonstrations, taught, with gains
+        """
         began = time.thread_time()
         config = self.config
-        wanted = td_targets(self.online, self.target, batch)
-        q = self.online(torch.from_numpy(batch.obs).float(), torch.from_numpy(batch.mask))
-        action = torch.from_numpy(batch.action)
+        mask, action = self._there(batch.mask), self._there(batch.action)
+        value, advantage, guess, scale = self.online.heads(self._there(batch.obs).float(), mask)
+        q = combine(value, advantage, scale, mask)
         chosen = q.gather(1, action[:, None]).squeeze(1)
-        # Both losses count in advantage units, so that neither drowns the other whatever the rewards' size.
-        td = functional.huber_loss(
-            chosen / config.advantage_unit, wanted / config.advantage_unit, reduction="sum", delta=_HUBER_DELTA
-        )
-        loss = td / size
-        margin = torch.zeros(())
+        loss = value.sum() * 0.0  # something to differentiate where a shard teaches nothing
+        td = margin = taught = gain = loss
+        errors = np.zeros(len(batch.action), np.float32)
+        unit = config.advantage_unit
+        # All losses count in advantage units, so that none drowns the others whatever the rewards' size.
+        learns = np.flatnonzero(~batch.is_demo) if config.td_own_only else np.arange(len(batch.action))
+        if config.td_weight and len(learns):
+            wanted = td_targets(self.online, self.target, Batch._make(field[learns] for field in batch))
+            weight, estimate = self._there(batch.weight[learns]), chosen[self._there(learns)]
+            off = functional.huber_loss(estimate / unit, wanted / unit, reduction="none", delta=_HUBER_DELTA)
+            td = (weight * off).sum() / counts[0]
+            loss = loss + config.td_weight * td
+            errors[learns] = (wanted - estimate).detach().cpu().numpy()
         if config.margin_weight and batch.is_demo.any():
-            rows = torch.from_numpy(np.flatnonzero(batch.is_demo))
-            margin = margin_losses(q[rows] / config.advantage_unit, action[rows], config.margin).sum()
-            loss = loss + config.margin_weight * margin / demos
-        gradient = torch.autograd.grad(loss, self._parameters)
+            rows = self._there(np.flatnonzero(batch.is_demo))
+            margin = margin_losses(q[rows] / unit, action[rows], config.margin).sum() / counts[1]
+            loss = loss + config.margin_weight * margin
+        if config.taught_weight and batch.taught.any():
+            taught = taught_losses(advantage, mask, self._there(batch.taught), config.sharpness).sum() / counts[2]
+            loss = loss + config.taught_weight * taught
+        if config.gain_weight and np.isfinite(batch.gain).any():
+            gain = gain_losses(guess, self._there(batch.gain).float(), scale).sum() / counts[3]
+            loss = loss + config.gain_weight * gain
+        gradient = torch.autograd.grad(loss, self._parameters, materialize_grads=True)
         self._count(began)
         return _ShardResult(
             gradient=_flat(gradient),
             rows=len(batch.action),
-            demos=int(batch.is_demo.sum()),
             td_loss=td.item(),
-            td_error=(chosen - wanted).abs().sum().item(),
+            td_errors=errors,
             q=chosen.sum().item(),
             margin_loss=margin.item(),
+            taught_loss=taught.item(),
+            gain_loss=gain.item(),
         )
 
     def save(self, path: str | os.PathLike[str], extra: dict[str, Any] | None = None) -> None:
@@ -348,7 +442,9 @@ class DQN:
         }
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, threads: int = 1) -> "tuple[DQN, dict[str, Any]]":
+    def load(
+        cls, path: str | os.PathLike[str], *, threads: int = 1, device: str = "cpu"
+    ) -> "tuple[DQN, dict[str, Any]]":
         """Read what `save` wrote: the learner, which goes on bit for bit, and `extra`.
 
         Raises
@@ -366,18 +462,101 @@ class DQN:
             raise InputError(
                 f"{path}: not an agent of this version ({type(error).__name__}); train it again"
             ) from error
-        return cls.of(state, threads=threads), _mapped(state["extra"], Tensor, Tensor.numpy)
+        return cls.of(state, threads=threads, device=device), _mapped(state["extra"], Tensor, Tensor.numpy)
 
     @classmethod
-    def of(cls, snapshot: dict[str, Any], *, threads: int = 1) -> "DQN":
+    def of(cls, snapshot: dict[str, Any], *, threads: int = 1, device: str = "cpu") -> "DQN":
         """Return another learner that stands where this snapshot was taken."""
         config = DQNConfig(**snapshot["config"])
-        agent = cls(snapshot["channels"], config, prior_channel=snapshot["prior_channel"], threads=threads)
+        agent = cls(
+            snapshot["channels"], config, prior_channel=snapshot["prior_channel"], threads=threads, device=device
+        )
         agent.online.load_state_dict(snapshot["online"])
         agent.target.load_state_dict(snapshot["target"])
         agent._optimizer.load_state_dict(snapshot["optimizer"])
         agent.updates = snapshot["updates"]
         return agent
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Go on with another step size."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+
+    def save_weights(
+        self, path: str | os.PathLike[str], told: dict[str, str] | None = None, *, averaged: bool = False
+    ) -> None:
+        """Write the network alone, to act with and to learn on from: a .safetensors file.
+
+        Parameters
+        ----------
+        told : kept in the file beside it, for people: how the agent was made
+        averaged : the target's weights, a moving average of those learned, which wander less
+        """
+        from safetensors.torch import save_file
+
+        settings = {"channels": self.channels, "prior_channel": self.prior_channel, "config": asdict(self.config)}
+        meta = {"format": _FORMAT, "settings": json.dumps(settings), **(told or {})}
+        network = self.target if averaged else self.online
+        weights = {name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()}
+        temporary = Path(path).with_name(f"{Path(path).name}.{os.getpid()}.tmp")
+        try:
+            save_file(weights, temporary, meta)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load_weights(
+        cls,
+        path: str | os.PathLike[str],
+        config: DQNConfig | None = None,
+        *,
+        threads: int = 1,
+        device: str = "cpu",
+    ) -> "DQN":
+        """Read what `save_weights` wrote: an agent that acts as the saved one, and learns anew from there.
+
+        Parameters
+        ----------
+        config : how it goes on learning; None: as it was made; its width must be that of the file
+
+        Raises
+        ------
+        InputError
+            the file is missing or was not written by `save_weights`, or has another width
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                meta = file.metadata() or {}
+                if meta.get("format") != _FORMAT:
+                    raise InputError(f"{path}: not an agent of this version; train it again")
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+        except OSError as error:
+            raise InputError(f"{path}: cannot read the agent ({error.strerror}); give a file that was saved") from error
+        except SafetensorError as error:
+            raise InputError(f"{path}: not an agent ({error}); give a .safetensors file that was saved") from error
+        settings = json.loads(meta["settings"])
+        made = DQNConfig(**settings["config"])
+        if config is not None and config.width != made.width:
+            raise InputError(f"{path}: its network is {made.width} wide, {config.width} is wanted; use {made.width}")
+        agent = cls(
+            settings["channels"],
+            config or made,
+            prior_channel=settings["prior_channel"],
+            threads=threads,
+            device=device,
+        )
+        for network in (agent.online, agent.target):
+            network.load_state_dict(weights)
+        return agent
+
+    def take_weights(self, other: "DQN") -> None:
+        """Go on from another learner's network, of the same planes and width, and learn anew."""
+        for network in (self.online, self.target):
+            network.load_state_dict(other.online.state_dict())
 
     def close(self) -> None:
         """End the worker threads."""

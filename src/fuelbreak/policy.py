@@ -1,0 +1,305 @@
+"""The trained agent as a planner: what its network sees, planning by it alone, and by it together with search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fuelbreak import parallel
+from fuelbreak.env import LIVE_CHANNELS, STATIC_CHANNELS, channel_names, static_planes
+from fuelbreak.landscape import Landscape, Plan, Units
+from fuelbreak.objective import Objective
+from fuelbreak.planners import SLACK, Job, Progress
+from fuelbreak.scenarios import Fires, Weather
+from fuelbreak.spread import PLANE_NAMES, Ensemble
+
+if TYPE_CHECKING:
+    from fuelbreak.agents.dqn import DQN
+
+F4 = npt.NDArray[np.float32]
+F8 = npt.NDArray[np.float64]
+I8 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+# What the network sees: planes of about 1 whatever the size of the map and however rare its fires, but for the last.
+SIGHT = (
+    *STATIC_CHANNELS,
+    "often",  # burn probability over the map's largest
+    "early",  # earliness of the fires that come
+    "north",  # how fire heads as it comes, on average
+    "east",
+    "south",
+    "west",
+    "treated",
+    "allowed",
+    "units_left",  # log of the units still to place, over 5
+    "downstream_share",
+)
+FIXED = tuple(range(len(STATIC_CHANNELS)))
+PRIOR = SIGHT.index("downstream_share")
+VECTORS = ((SIGHT.index("slope_east"), SIGHT.index("slope_north")),)
+SIDES = ((SIGHT.index("north"), SIGHT.index("east"), SIGHT.index("south"), SIGHT.index("west")),)
+RARE = 1e-4  # burn probability below which what fires do in a cell is not told
+PRETRAINED = "pretrained"
+
+
+def sight(observation: F4, allowed: Mask, left: npt.ArrayLike) -> F4:
+    """What the network sees (E, 16, rows, cols) of a full observation of the environment, of the same shape.
+
+    Parameters
+    ----------
+    observation : (E, 16, rows, cols), by `channel_names('full')`
+    allowed : (E, rows * cols) cells that may be treated next
+    left : (E,) units still to place
+    """
+    at = {name: observation[:, i] for i, name in enumerate(channel_names("full"))}
+    out = np.empty((len(observation), len(SIGHT), *observation.shape[2:]), np.float32)
+    burned = at["burn_probability"]
+    rarely = 1 / np.maximum(burned, RARE)
+    seen = dict(zip(SIGHT, out.swapaxes(0, 1), strict=True))
+    for name in STATIC_CHANNELS:
+        seen[name][:] = at[name]
+    np.divide(burned, np.maximum(burned.max(axis=(1, 2), keepdims=True), 1e-6), out=seen["often"])
+    np.clip(at["earliness"] * rarely, 0, 1, out=seen["early"])
+    for side in ("north", "east", "south", "west"):
+        np.clip(at[f"toward_{side}"] * rarely, 0, 1, out=seen[side])
+    seen["treated"][:] = at["treated"]
+    seen["allowed"][:] = allowed.reshape(seen["allowed"].shape)
+    seen["units_left"][:] = (np.log(np.maximum(left, 1)) / 5)[:, None, None]
+    seen["downstream_share"][:] = at["downstream_share"]
+    return out
+
+
+class Sight:
+    """What the network sees of one plan under way on a landscape.
+
+    Parameters
+    ----------
+    weathers : of the fires
+    """
+
+    def __init__(self, landscape: Landscape, weathers: Sequence[Weather]) -> None:
+        row, col, rows, cols = landscape.aoi_window
+        self.corner, self.shape = (row, col), (rows, cols)
+        names = channel_names("full")
+        self._observation = np.zeros((1, len(names), rows, cols), np.float32)
+        self._observation[0, : len(STATIC_CHANNELS)] = static_planes(landscape, weathers)
+        live = (*PLANE_NAMES, "downstream_share", "downstream_root")
+        self._channels = [names.index(name) if name in LIVE_CHANNELS else -1 for name in live]
+        self._treated = self._observation[0, names.index("treated")]
+
+    def __call__(
+        self, ensemble: Ensemble, untreated: float, treated: Mask, allowed: Mask, left: int
+    ) -> tuple[F4, Mask]:
+        """Planes (1, channels, rows, cols) and cells allowed (1, rows * cols).
+
+        Parameters
+        ----------
+        ensemble : of one episode, the fires as they are now
+        untreated : their mean loss without breaks
+        treated, allowed : (H, W) cells with a break; cells that may be treated next
+        """
+        (row, col), (rows, cols) = self.corner, self.shape
+        window = np.s_[row : row + rows, col : col + cols]
+        ensemble.observe(self._observation, self._channels, self.corner, np.array([max(untreated, 1e-300)]))
+        self._treated[:] = treated[window]
+        inside = np.ascontiguousarray(allowed[window]).reshape(1, -1)
+        return sight(self._observation, inside, np.array([left])), inside
+
+
+@cache
+def _pretrained() -> DQN:
+    from fuelbreak.agents.dqn import DQN
+
+    with as_file(files("fuelbreak").joinpath("pretrained.safetensors")) as path:
+        return DQN.load_weights(path, threads=parallel.available_cores())
+
+
+def load_agent(where: str | Path) -> DQN:
+    """A trained agent: 'pretrained', a run's folder (its best weights), an agent.pt or a .safetensors file."""
+    from fuelbreak.agents.dqn import DQN
+
+    if str(where) == PRETRAINED:
+        return _pretrained()
+    path = Path(where)
+    if path.suffix == ".safetensors":
+        return DQN.load_weights(path, threads=parallel.available_cores())
+    return DQN.load(path / "agent.pt" if path.is_dir() else path, threads=parallel.available_cores())[0]
+
+
+class _Hand:
+    """The agent at work on a job: it looks, and says what each unit is worth next."""
+
+    def __init__(self, job: Job, network: DQN) -> None:
+        self.job, self.network = job, network
+        self.sight = Sight(job.landscape, job.fires.weather)
+        self.first_loss = float((job.untreated * job.fires.weight).sum() / job.fires.weight.sum())
+        cells = job.units.cells
+        self._owner = job.units.unit_of.reshape(job.landscape.shape)
+        self._typical = float(job.price[job.open].mean()) if job.open.any() else 1.0
+        self._some = np.maximum(cells, 0), cells >= 0
+
+    def worth(self) -> F8:
+        """Q of each unit (U,), that of its best cell, -inf where it cannot be treated or paid for."""
+        job = self.job
+        treated = np.zeros(job.landscape.shape, bool)
+        chosen = job.units.cells[job.chosen]
+        treated.flat[chosen[chosen >= 0]] = True
+        open_units = np.append(job.affordable(), False)  # -1, of no unit, is the last
+        left = max(1, round(job.left / self._typical))
+        planes, allowed = self.sight(job.burning, self.first_loss, treated, open_units[self._owner], left)
+        whole = np.full(job.landscape.shape, -np.inf)
+        if allowed.any():
+            (row, col), (rows, cols) = self.sight.corner, self.sight.shape
+            q = self.network.q_values(planes, allowed)[0]
+            whole[row : row + rows, col : col + cols] = q.reshape(rows, cols)
+        place, real = self._some
+        return np.asarray(np.where(real, whole.ravel()[place], -np.inf).max(axis=1))
+
+
+PASSES, APART_CELLS, NEARLY = 64, 4, 0.5
+
+
+def _by_policy(job: Job, hand: _Hand, passes: int = PASSES, apart: int = APART_CELLS, nearly: float = NEARLY) -> None:
+    """Spend what is left by the agent: it looks, places some units far from each other, and looks again."""
+    row, col = job.centers
+    each = max(1, -(-round(job.left / max(float(job.price.mean()), SLACK)) // passes))
+    while job.affordable().any():
+        worth = hand.worth()
+        if not job.room():
+            finite = np.where(np.isfinite(worth), worth, 0.0)
+            job.fill(finite - finite.min())
+            return
+        placed: list[int] = []
+        order = np.argsort(-worth, kind="stable")
+        best = worth[order[0]]
+        # Q differs by V alone between passes; within one, what a unit adds is told from the map's mean.
+        floor = worth[np.isfinite(worth)].mean()
+        for unit in order:
+            if len(placed) == each or not worth[unit] - floor >= nearly * (best - floor):
+                break
+            near = np.hypot(row[placed] - row[unit], col[placed] - col[unit]) < apart if placed else np.zeros(1, bool)
+            if near.any() or not job.affordable()[unit]:
+                continue
+            job.spend(int(unit))
+            placed.append(int(unit))
+        if job.affordable().any():
+            job.treat(placed)
+        job.tell()
+
+
+def agent(
+    landscape: Landscape,
+    fires: Fires,
+    budget: float | str,
+    *,
+    seed: int = 0,
+    max_simulations: int | None = None,
+    max_seconds: float | None = None,
+    units: Units | None = None,
+    objective: Objective | None = None,
+    progress: Progress | None = None,
+    network: DQN | None = None,
+    passes: int = PASSES,
+) -> Plan:
+    """Breaks where a trained agent puts them: it looks at the fires, places the best units, and looks again.
+
+    Parameters
+    ----------
+    network : the agent; None: the pretrained one
+    passes : looks it takes for a whole budget; above so many units it places several, far apart, at each look
+    """
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job.burn()
+    _by_policy(job, _Hand(job, _pretrained() if network is None else network), passes)
+    return job.plan("agent")
+
+
+def agent_search(
+    landscape: Landscape,
+    fires: Fires,
+    budget: float | str,
+    *,
+    seed: int = 0,
+    max_simulations: int | None = None,
+    max_seconds: float | None = None,
+    units: Units | None = None,
+    objective: Objective | None = None,
+    progress: Progress | None = None,
+    network: DQN | None = None,
+    passes: int = PASSES,
+    tried: int = 1,
+    bounds: int = 0,
+) -> Plan:
+    """The agent's plan improved by search: some neighboring units out, and put back where the agent now wants them.
+
+    Fires dispose: a change stays only if the same fires then cost less. Without a limit it makes `MOVES_PER_UNIT` moves
+    for each unit.
+
+    Parameters
+    ----------
+    network, passes : as for `agent`
+    """
+    job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    job.burn()
+    hand = _Hand(job, _pretrained() if network is None else network)
+    _by_policy(job, hand, passes)
+    _improve(job, hand, tried, bounds)
+    return job.plan("agent_search")
+
+
+MOVES_PER_UNIT = 6
+
+
+def _improve(job: Job, hand: _Hand, tried: int, bounds: int) -> None:
+    """Take units out and let the agent put others in, as long as limits allow."""
+    rng = np.random.default_rng([job.seed, 5])
+    row, col = job.centers
+    job.rebuild(job.chosen)
+    best, moves = job.value(), 0
+    queue: list[int] = []
+    while job.room(4) and moves < MOVES_PER_UNIT * len(job.chosen):
+        moves += 1
+        movable = [unit for unit in job.chosen if not job.units.must[unit]]
+        if not movable:
+            break
+        if not queue:
+            queue = rng.permutation(movable).tolist()
+        unit = queue.pop()
+        if unit not in job.chosen:
+            continue
+        near = np.argsort(np.hypot(row[movable] - row[unit], col[movable] - col[unit]), kind="stable")
+        out = [movable[i] for i in near[: int(rng.integers(1, 5))]]
+        before = job.left, job.open.copy(), list(job.chosen)
+        for each in out:
+            job.take_back(each)
+        job.rebuild(job.chosen)
+        put: list[int] = []
+        while len(put) < len(out) and job.affordable().any() and job.room(1 + tried + bounds):
+            worth = hand.worth()
+            some = np.argsort(-worth, kind="stable")[:tried]
+            some = some[np.isfinite(worth[some])]
+            if bounds:
+                limit = np.where(job.affordable(), job.bounds(), -np.inf)
+                some = np.union1d(some, np.argsort(-limit, kind="stable")[:bounds])
+                some = some[job.affordable()[some]]
+            if len(some) > 1:
+                some = some[np.argsort(-job.gains(some), kind="stable")]
+            job.spend(int(some[0]))
+            job.treat([int(some[0])])
+            put.append(int(some[0]))
+        if set(put) != set(out) and put and (value := job.value()) < best - 1e-12:
+            best = value
+            places = iter(put)
+            job.chosen = [next(places, -1) if each in out else each for each in before[2]]
+            job.chosen = [each for each in job.chosen if each >= 0] + list(places)
+        else:
+            job.left, job.open, job.chosen = before
+        if job.progress is not None and job.max_simulations is not None:
+            job.progress(min(job.simulations, job.max_simulations), job.max_simulations)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fuelbreak import planners
+from fuelbreak import planners, policy
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import RESAMPLES, evaluate
 from fuelbreak.formats import atomic_path
@@ -53,7 +53,10 @@ ROUNDS_PER_UNIT = {
     "swap_search": 5.0,
     "segment_swap": 2.5,
     "annealing": 5.0,
+    "agent": 1.0,
+    "agent_search": 4.0,
 }
+AGENTS: dict[str, planners.Planner] = {"agent": policy.agent, "agent_search": policy.agent_search}
 FEWEST_FIRES, MOST_FIRES = 50, 2000
 # Searches plan on no fewer than this, if their start can then be made: on few fires they find what suits those alone.
 FEWEST_TO_SEARCH, START_ROUNDS = 150, 1.4
@@ -149,8 +152,13 @@ def courses(half: str, tiles: Path | None = None, sizes: Sequence[int] = ()) -> 
 
 
 def fires_for(method: str, units: int, level: int) -> int:
-    """On how many fires a method plans so many units with so many simulations."""
-    wanted = level / (ROUNDS_PER_UNIT.get(method, 0.0) * units + 1)
+    """On how many fires a method plans so many units with so many simulations.
+
+    What follows a space in a method's name tells agents of one kind apart.
+    """
+    method = method.split()[0]
+    rounds = min(units, policy.PASSES) if method in AGENTS else units
+    wanted = level / (ROUNDS_PER_UNIT.get(method, 0.0) * rounds + 1)
     if method in ("swap_search", "segment_swap", "annealing"):
         wanted = max(wanted, min(FEWEST_TO_SEARCH, level / (START_ROUNDS * units)))
     return int(min(np.clip(wanted, FEWEST_FIRES, MOST_FIRES), level))
@@ -290,6 +298,21 @@ def run(
     methods = planners.PLANNERS if methods is None else methods
     of = sum(spec.half == half and (not sizes or spec.size in sizes) for spec in specs())
     of += len(TILES[half]) if tiles is not None else 0
+    rows, shares = run_courses(courses(half, tiles, sizes), of, folder, methods, levels, say)
+    if not rows:
+        raise InputError(f"leaderboard: no course of {half} is of those sizes; use {sorted(set(SIZES))}")
+    return rows, shares
+
+
+def run_courses(
+    those: Iterable[Course],
+    of: int,
+    folder: Path,
+    methods: Mapping[str, planners.Planner],
+    levels: Sequence[int] = LEVELS,
+    say: Callable[[float, str], None] = lambda *_: None,
+) -> tuple[list[list[dict[str, Any]]], list[F8]]:
+    """Run any courses, `of` in all, as `run` does."""
     stamp = {"version": VERSION, "levels": list(levels), "methods": sorted(methods), "budget": BUDGET}
     rows: list[list[dict[str, Any]]] = []
     shares: list[F8] = []
@@ -297,7 +320,7 @@ def run(
     def within(done: float, text: str) -> None:
         say((len(rows) + done) / of, text)
 
-    for course in courses(half, tiles, sizes):
+    for course in those:
         kept = folder / f"{course.name}.npz"
         told = {**stamp, "duration_min": course.duration_min, "landscape": course_digest(course.landscape)}
         if kept.is_file():
@@ -312,7 +335,5 @@ def run(
             np.savez_compressed(file, rows=json.dumps({"stamp": told, "rows": found}), shares=share)
         rows.append(found)
         shares.append(share)
-    if not rows:
-        raise InputError(f"leaderboard: no course of {half} is of those sizes; use {sorted(set(SIZES))}")
     say(1.0, "")
     return rows, shares

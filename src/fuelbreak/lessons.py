@@ -182,5 +182,5 @@ def _played(
     obs, masks, actions, rewards = zip(*seen, strict=True)
     made = windows(obs, masks, actions, rewards, n_step=n_step, gamma=1.0)
     order = rng.permutation(len(made) * episodes.budget)[:STATES]
-    kept = Lesson._make(np.concatenate([each[i] for each in made])[order] for i in range(7))
+    kept = Lesson(*(np.concatenate([each[i] for each in made])[order] for i in range(7)))
     return kept, np.array([each[0] for each in actions])

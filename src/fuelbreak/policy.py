@@ -261,6 +261,8 @@ def _improve(job: Job, hand: _Hand, tried: int, bounds: int) -> None:
     """Take units out and let the agent put others in, as long as limits allow."""
     rng = np.random.default_rng([job.seed, 5])
     row, col = job.centers
+    if not job.room(5):
+        return
     job.rebuild(job.chosen)
     best, moves = job.value(), 0
     queue: list[int] = []

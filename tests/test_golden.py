@@ -1,4 +1,4 @@
-"""The registered ids: each is one frozen world, and what is earned in it is golden; another return is another version."""
+"""The registered ids: each is one frozen world, whose returns are golden: another return is another version."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import gymnasium as gym
 import numpy as np
 
 from fuelbreak.agents.dqn import DQN, DQNConfig
-from fuelbreak.agents.replay import Replay
+from fuelbreak.agents.replay import Replay, windows
 
 SCALE = np.array([2.4, 3.0, 0.2, 3.0], np.float32)  # what the numbers reach: position, speed, angle, angular speed
 MASK = np.ones((1, 2), bool)
@@ -43,32 +43,25 @@ def played(choose, seed: int) -> float:
 
 
 def ours(steps: int, seed: int) -> float:
-    config = DQNConfig(
-        learning_rate=1e-3,
-        gamma=GAMMA,
-        n_step=3,
-        batch_size=64,
-        advantage_unit=1.0,
-        width=16,
-        shards=1,
-        demo_fraction=0,
-    )
-    agent = DQN(5, config, seed=seed)
-    memory = Replay(steps, 1, (5, 1, 2), n_step=config.n_step, gamma=GAMMA)
+    config = DQNConfig(learning_rate=1e-3, gamma=GAMMA, n_step=3, batch_size=64, advantage_unit=1.0, width=16, shards=1)
+    agent, memory = DQN(5, config, seed=seed), Replay(steps)
     env, rng = gym.make("CartPole-v1"), np.random.default_rng(seed)
     numbers, _ = env.reset(seed=seed)
+    land, episode = None, []
     for step in range(steps):
         seen = planes(numbers)
-        epsilon = max(0.04, 1 - step / (0.16 * steps))  # as SB3's tuned settings: over 16 % of the steps down to 4 %
+        epsilon = max(0.04, 1 - step / (0.16 * steps))  # as SB3's: over 16 % of the steps down to 4 %
         action = agent.act(seen, MASK, epsilon, rng)
         numbers, reward, terminated, truncated, _ = env.step(int(action[0]))
-        # An episode cut off at 500 points counts as ended: the memory knows no other end.
-        over = terminated or truncated
-        memory.add(seen, MASK, action, np.array([reward]), np.array([over]))
-        if over:
+        episode.append((seen, MASK, action, np.array([reward])))
+        if terminated or truncated:  # cut off at 500 points counts as ended: windows know no other end
+            (lesson,) = windows(*zip(*episode, strict=True), n_step=config.n_step, gamma=GAMMA)
+            land = memory.add(lesson, land=land)
             numbers, _ = env.reset()
-        if step >= START and step % UPDATE_EVERY == 0:
-            agent.update(memory.sample(config.batch_size, rng))
+            episode = []
+        if len(memory) >= START and step % UPDATE_EVERY == 0:
+            batch = memory.sample(config.batch_size, rng)
+            memory.learned(batch.place, agent.update(batch).td_errors)
     points = played(lambda numbers: int(agent.q_values(planes(numbers), MASK).argmax()), seed)
     agent.close()
     return points

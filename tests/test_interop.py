@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import re
 import sys
@@ -92,21 +91,6 @@ def test_the_vector_plays_an_agent_as_single_environments_do():
             unit = agent.predict(obs, action_masks=info["action_mask"].astype(bool), deterministic=True)[0]
             obs, _, over, _, info = env.step(unit)
         assert info["loss_avoided"] == avoided
-
-
-def test_random_stands_in_the_reference_curves_as_it_plays_now():
-    with (ROOT / "docs" / "reference_curves.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert {(row["policy"], row["obs"]) for row in rows} == {
-        ("MaskablePPO", "full"),
-        ("MaskablePPO", "raw"),
-        ("random", "full"),
-    }
-    by_chance = [row for row in rows if row["policy"] == "random"]
-    assert by_chance
-    for row in by_chance:
-        avoided = example.loss_avoided(example.by_chance(int(row["seed"])), SMALL, "full", example.JUDGED)
-        assert avoided.mean() == pytest.approx(float(row["loss_avoided"]), abs=5e-7)
 
 
 def test_the_code_of_the_page_runs(capsys):

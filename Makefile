@@ -49,5 +49,5 @@ $(VENV)/.learn: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) -e '.[learn,ray,parquet,dev]'
+	$(PIP) -e '.[learn,ray,parquet,interop,dev]'
 	@touch $(VENV)/.learn $@

@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def test_the_file_names_every_key_and_differs_from_the_defaults_only_where_the_m
     make_config(settings, name)
     assert set(settings) == set(TrainConfig.model_fields)
     assert settings == DEFAULTS | MISSION[name], "run: python docs/write_configuration.py"
+
+
+def test_the_citation_is_of_this_version() -> None:
+    cited = dict(
+        line.split(": ", 1) for line in (ROOT / "CITATION.cff").read_text("utf-8").splitlines() if ": " in line
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
 
 
 @pytest.mark.parametrize("name", MISSION)

@@ -15,7 +15,6 @@ import numpy as np
 import psutil
 import pytest
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode
 
 from fuelbreak import parallel
 from fuelbreak.env import LIVE_CHANNELS, Episodes, FireEnv, VectorizedFireEnv, channel_names, settled_workers
@@ -57,18 +56,6 @@ def test_gymnasium_checks_it(land):
         # An environment made by its class has no id from which the checker could make one with another render mode.
         warnings.filterwarnings("ignore", message=".*alternative render modes.*")
         check_env(FireEnv(land, render_mode="rgb_array", **SMALL))
-
-
-def test_the_registered_ids_make_it():
-    env = gym.make("fuelbreak/FuelBreak20-v0", num_simulations=5, bank_size=20)
-    assert env.observation_space.shape == (len(channel_names("full")), 20, 20)
-    obs, info = env.reset(seed=0)
-    assert env.observation_space.contains(obs)
-    assert info["action_mask"].dtype == np.int8
-    vector = gym.make_vec("fuelbreak/FuelBreak20-v0", num_envs=2, num_simulations=5, bank_size=20)
-    assert vector.metadata["autoreset_mode"] == AutoresetMode.DISABLED
-    np.testing.assert_array_equal(vector.reset(seed=0)[0][0], obs)
-    vector.close()
 
 
 @pytest.mark.filterwarnings("ignore:.* share .* core:RuntimeWarning")  # three on two cores are asked for

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,10 +23,11 @@ from gymnasium.vector.utils import batch_space
 from fuelbreak import parallel
 from fuelbreak.behavior import fire_behavior
 from fuelbreak.errors import InputError
+from fuelbreak.generate import generated_landscape, generated_season, landscape_digest
 from fuelbreak.landscape import Landscape, Plan, budget_units
-from fuelbreak.scenarios import AnyWeather, Fires, Weather, checked_bank, fire_season, mean_over
+from fuelbreak.scenarios import DESIGN, AnyWeather, Fires, Season, Weather, checked_bank, fire_season, mean_over
 from fuelbreak.simulate import demo_landscape
-from fuelbreak.spread import PLANE_NAMES, Ensemble, warm_up
+from fuelbreak.spread import PLANE_NAMES, Ensemble, calibration_digest, warm_up
 
 F4 = npt.NDArray[np.float32]
 F8 = npt.NDArray[np.float64]
@@ -330,11 +332,6 @@ class Episodes:
         out[:, -1] = np.where(self.steps < 0, 0.0, 1 - self.steps / self.budget)[:, None, None]
 
 
-@lru_cache(maxsize=4)
-def _frozen_demo(size: int) -> Landscape:
-    return demo_landscape(size)
-
-
 def _bank(
     landscape: Landscape | None,
     weather: AnyWeather | None,
@@ -392,7 +389,8 @@ class FireEnv(gym.Env[F4, np.int64]):
 
     Version History
     ---------------
-    v0: first version.
+    v0: first version. `FROZEN` says what the registered ids are; a change of a world, of the calibration of fire
+    spread, or of a golden return (tests/test_golden.py) makes v1.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012  Gymnasium's own name and form
@@ -764,22 +762,130 @@ class VectorizedFireEnv(gym.vector.VectorEnv[F4, I8, npt.NDArray[Any]]):
             leave()
 
 
-def demo_env(size: int = 50, **kwargs: Any) -> FireEnv:
-    """`FireEnv` on the demo landscape of that size; what `gymnasium.make("fuelbreak/FuelBreak50-v0")` builds."""
-    return FireEnv(_frozen_demo(size), **kwargs)
+class Frozen(NamedTuple):
+    """What a registered id freezes; whatever changes any of it, or a golden return, makes a new version of the id.
+
+    landscape, scenarios, calibration : digests by `landscape_digest`, `scenarios_digest`, `calibration_digest`
+    """
+
+    size: int  # cells a side of the area of interest
+    seed: int  # of landscape, season and fires; none of the leaderboard's
+    buffer_cells: int
+    duration_min: float  # by `settle_duration`: the mean fire burns 17 % of the burnable cells or so
+    landscape: str
+    scenarios: str
+    calibration: str
 
 
-def demo_vector_env(num_envs: int = 1, size: int = 50, method: str = "threading", **kwargs: Any) -> VectorizedFireEnv:
-    """`VectorizedFireEnv` on the demo landscape of that size; what `gymnasium.make_vec` builds."""
-    return VectorizedFireEnv(num_envs, method, landscape=_frozen_demo(size), **kwargs)
+FROZEN = {
+    "fuelbreak/FuelBreak20-v0": Frozen(20, 3020, 5, 170.0, "e7dbb75221d8167d", "c13cb3a54a983e94", "1689d3c4f277173a"),
+    "fuelbreak/FuelBreak50-v0": Frozen(50, 3050, 8, 260.0, "935b2ab33c83de27", "168353a54582d9fc", "1689d3c4f277173a"),
+    "fuelbreak/FuelBreak100-v0": Frozen(
+        100, 3100, 16, 710.0, "773bd5490076a911", "a92e7e0d46233902", "1689d3c4f277173a"
+    ),
+}
+"""The registered ids."""
+FROZEN_BUDGET, FROZEN_FIRES, FROZEN_BANK = 0.05, 100, 2000
+
+
+def scenarios_digest(fires: Fires) -> str:
+    """Sixteen hex digits that name where fires start, in which weather and how long they burn, on any machine alike.
+
+    Last digits of floats are left out: weathers and durations count in thousandths.
+    """
+    content = hashlib.sha256(fires.ignitions.tobytes() + fires.weather_index.tobytes())
+    weathers = [[getattr(weather, name) for name in DESIGN] for weather in fires.weather]
+    for numbers in (np.array(weathers), fires.duration_min, fires.weight):
+        content.update(np.rint(1000 * np.asarray(numbers, np.float64)).astype(np.int64).tobytes())
+    return content.hexdigest()[:16]
+
+
+def frozen_world(env_id: str) -> tuple[Landscape, Season, Fires]:
+    """Landscape, season and bank of fires of a registered id, made from its seed."""
+    spec = FROZEN[env_id]
+    landscape = generated_landscape(spec.size, spec.size, spec.seed, buffer_cells=spec.buffer_cells)
+    season = generated_season(spec.seed)
+    fires = Fires.draw(landscape, FROZEN_BANK, spec.seed, weather=season, duration_min=spec.duration_min)
+    return landscape, season, fires
+
+
+@lru_cache(maxsize=len(FROZEN))
+def _checked_world(env_id: str) -> tuple[Landscape, Season]:
+    """Landscape and season of a registered id, refused if they are not what its version froze."""
+    spec = FROZEN[env_id]
+    landscape, season, fires = frozen_world(env_id)
+    found = {
+        "landscape": landscape_digest(landscape),
+        "scenarios": scenarios_digest(fires),
+        "calibration": calibration_digest(),
+    }
+    changed = [part for part, digest in found.items() if digest != getattr(spec, part)]
+    if changed:
+        raise InputError(
+            f"{env_id}: no longer what this version of the id froze ({', '.join(changed)}), so results would not "
+            "compare; use the release of fuelbreak that they come from, or a newer version of the id"
+        )
+    return landscape, season
+
+
+def _frozen_settings(env_id: object, changed: dict[str, Any], free: str) -> dict[str, Any]:
+    """What `FireEnv` and `VectorizedFireEnv` are given for a registered id."""
+    if env_id not in FROZEN:
+        raise InputError(f"env_id: {env_id!r} is unknown; use one of {', '.join(FROZEN)}")
+    if changed:
+        raise InputError(
+            f"{env_id}: {', '.join(changed)} cannot be chosen, since an id is one frozen world; choose {free}, "
+            "or make an environment of your own with fuelbreak.FireEnv or VectorizedFireEnv"
+        )
+    landscape, season = _checked_world(str(env_id))
+    spec = FROZEN[str(env_id)]
+    return {
+        "landscape": landscape,
+        "weather": season,
+        "num_simulations": FROZEN_FIRES,
+        "max_duration": spec.duration_min,
+        "budget": FROZEN_BUDGET,
+        "bank_size": FROZEN_BANK,
+        "fires_seed": spec.seed,
+    }
+
+
+def frozen_env(env_id: str, obs: Observation = "full", render_mode: str | None = None, **changed: Any) -> FireEnv:
+    """One frozen world as `gymnasium.make(env_id)` builds it: 5 % to treat, 100 fires an episode out of 2000.
+
+    Raises
+    ------
+    InputError : an unknown id, a setting that is frozen, or a world that is no longer what the id froze
+    """
+    settings = _frozen_settings(env_id, changed, "obs and render_mode")
+    return FireEnv(obs=obs, render_mode=render_mode, **settings)
+
+
+def frozen_vector_env(
+    env_id: str,
+    num_envs: int = 1,
+    method: str = "threading",
+    max_workers: int | None = None,
+    obs: Observation = "full",
+    simulation_workers: int | None = None,
+    **changed: Any,
+) -> VectorizedFireEnv:
+    """Episodes of one frozen world whose fires burn side by side, as `gymnasium.make_vec(env_id)` builds it.
+
+    Raises
+    ------
+    InputError : as `frozen_env`
+    """
+    settings = _frozen_settings(env_id, changed, "obs, method, max_workers and simulation_workers")
+    return VectorizedFireEnv(num_envs, method, max_workers, obs=obs, simulation_workers=simulation_workers, **settings)
 
 
 def register() -> None:
-    """Make `gymnasium.make("fuelbreak/FuelBreak20-v0")` and its 50 and 100 work."""
-    for size in (20, 50, 100):
+    """Make `gymnasium.make("fuelbreak/FuelBreak20-v0")` and its 50 and 100 work; `import fuelbreak` calls it."""
+    for env_id in FROZEN:
         gym.register(
-            f"fuelbreak/FuelBreak{size}-v0",
-            entry_point="fuelbreak.env:demo_env",
-            vector_entry_point="fuelbreak.env:demo_vector_env",
-            kwargs={"size": size},
+            env_id,
+            entry_point="fuelbreak.env:frozen_env",
+            vector_entry_point="fuelbreak.env:frozen_vector_env",
+            kwargs={"env_id": env_id},
         )

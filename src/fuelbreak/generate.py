@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any, NamedTuple
 
@@ -151,6 +152,17 @@ def generated_season(seed: int, *, weathers: int = 16) -> Season:
     )
     spread_deg, gusts = rng.uniform(15.0, 45.0), rng.uniform(0.15, 0.4)
     return Season(fire_season(design, weathers=weathers, direction_sd_deg=spread_deg, speed_cv=gusts))
+
+
+def landscape_digest(landscape: Landscape) -> str:
+    """Sixteen hex digits that name a landscape's fuels, terrain and values, the same on any machine.
+
+    Last digits of floats are left out: elevation and value count in tenths.
+    """
+    content = hashlib.sha256(landscape.fuel_model.tobytes())
+    for layer in (landscape.elevation_m, landscape.value):
+        content.update(np.rint(10 * layer.astype(np.float64)).astype(np.int64).tobytes())
+    return content.hexdigest()[:16]
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], cells: float) -> F8:

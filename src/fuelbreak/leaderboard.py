@@ -7,7 +7,6 @@ rules from fixed seeds; what each is, and how long its fires last, stands in `le
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from fuelbreak import planners, policy
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import RESAMPLES, evaluate
 from fuelbreak.formats import atomic_path
-from fuelbreak.generate import generated_landscape, generated_season
+from fuelbreak.generate import generated_landscape, generated_season, landscape_digest
 from fuelbreak.landscape import Landscape, Plan, Window, budget_units
 from fuelbreak.scenarios import Fires, Season, fire_season
 from fuelbreak.simulate import settle_duration
@@ -99,14 +98,6 @@ def _made(size: int, seed: int, buffer_cells: int) -> tuple[Landscape, Season]:
     return generated_landscape(size, size, seed, buffer_cells=buffer_cells), generated_season(seed)
 
 
-def course_digest(landscape: Landscape) -> str:
-    """Sixteen hex digits that name a course's land, the same on any machine: last digits of floats are left out."""
-    content = hashlib.sha256(landscape.fuel_model.tobytes())
-    for layer in (landscape.elevation_m, landscape.value):
-        content.update(np.rint(10 * layer.astype(np.float64)).astype(np.int64).tobytes())
-    return content.hexdigest()[:16]
-
-
 def make_specs() -> list[Spec]:
     """Settle every course from its seed: what `leaderboard_courses.csv` was written from."""
     made = []
@@ -115,7 +106,8 @@ def make_specs() -> list[Spec]:
             seed, buffer_cells = first + i, max(5, size // 6)
             landscape, season = _made(size, seed, buffer_cells)
             minutes = settle_duration(landscape, season, seed, SHARE)
-            made.append(Spec(f"{half}-{i + 1:02d}", half, size, seed, buffer_cells, minutes, course_digest(landscape)))
+            digest = landscape_digest(landscape)
+            made.append(Spec(f"{half}-{i + 1:02d}", half, size, seed, buffer_cells, minutes, digest))
     return made
 
 
@@ -136,7 +128,7 @@ def courses(half: str, tiles: Path | None = None, sizes: Sequence[int] = ()) -> 
         if spec.half != half or (sizes and spec.size not in sizes):
             continue
         landscape, season = _made(spec.size, spec.seed, spec.buffer_cells)
-        if course_digest(landscape) != spec.digest:
+        if landscape_digest(landscape) != spec.digest:
             raise InputError(
                 f"leaderboard: course {spec.name} is no longer the landscape of version {VERSION}; "
                 "its rules were changed, so raise the version"
@@ -322,7 +314,7 @@ def run_courses(
 
     for course in those:
         kept = folder / f"{course.name}.npz"
-        told = {**stamp, "duration_min": course.duration_min, "landscape": course_digest(course.landscape)}
+        told = {**stamp, "duration_min": course.duration_min, "landscape": landscape_digest(course.landscape)}
         if kept.is_file():
             with np.load(kept, allow_pickle=False) as saved:
                 facts = json.loads(str(saved["rows"]))

@@ -7,6 +7,7 @@ Allocates, checks and calls the kernels. Fire growth is minimum travel time on a
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import math
 import threading
 from collections import OrderedDict
@@ -78,6 +79,15 @@ def _correction(stencil: int) -> Correction:
     log_rate, log_rear = (rows[:, i].reshape(len(length_to_width), len(angle)).copy() for i in (3, 4))
     numbers = MIXED_STRENGTH[stencil], SLOWER_GAIN[stencil], MIXED_ABOVE, HEADING_WEIGHT, SLOWEST_MIN
     return Correction(length_to_width, angle, log_rate, log_rear, *numbers)
+
+
+def calibration_digest() -> str:
+    """Sixteen hex digits that name how the grid of 32 directions is calibrated, the same on any machine."""
+    *tables, strength, slower, above, heading, slowest = _correction(32)
+    content = hashlib.sha256(repr((strength, slower, above, heading, slowest)).encode())
+    for table in tables:
+        content.update(np.rint(1e6 * table).astype(np.int64).tobytes())
+    return content.hexdigest()[:16]
 
 
 def homogeneous_correction(length_to_width: npt.ArrayLike, heading_deg: npt.ArrayLike, stencil: int) -> tuple[F8, F8]:

@@ -47,9 +47,8 @@ def of_half(half: str, sizes: Sequence[int], tiles: Path | None = None) -> list[
 def difference(rows, shares, ours: Sequence[str], theirs: str, level: int, seed: int = 0):
     """Mean difference in points over courses and agents, its 95 % interval, and the share of courses won."""
     which = [(row["method"], row["level"]) for row in rows[0]]
-    per = np.stack(
-        [[each[which.index((name, level))] - each[which.index((theirs, level))] for name in ours] for each in shares]
-    )
+    at = {name: which.index((name, level)) for name in (*ours, theirs)}
+    per = np.stack([[each[at[name]] - each[at[theirs]] for name in ours] for each in shares])
     rng = np.random.default_rng([seed, 8])
     courses, agents = (
         rng.integers(0, len(shares), (RESAMPLES, len(shares))),
@@ -72,10 +71,8 @@ def tell(title: str, rows, shares, ours, others, levels) -> None:
             ]
             if mine:
                 avoided = 100 * np.mean([share[0] for _, share in mine])
-                print(
-                    f"  {level:>9,} {name:18} {avoided:5.1f} %  simulations {np.mean([r['simulations'] for r, _ in mine]):>9,.0f}"
-                    f"  CPU {np.mean([r['seconds'] for r, _ in mine]):.2f} s"
-                )
+                used, cpu = (np.mean([row[what] for row, _ in mine]) for what in ("simulations", "seconds"))
+                print(f"  {level:>9,} {name:18} {avoided:5.1f} %  simulations {used:>9,.0f}  CPU {cpu:.2f} s")
         for name in others:
             mean, low, high, won = difference(rows, shares, ours, name, level)
             print(f"  {level:>9,} over {name}: {mean:+.1f} points ({low:+.1f} to {high:+.1f}), better on {won:.0%}")
@@ -191,7 +188,8 @@ def greedy_too(asked, ours, say, fires: int = 200) -> None:
     low, high = np.quantile(gaps[1:], [0.025, 0.975])
     seconds = np.array(seconds)
     print(
-        f"\nover greedy on {fires} fires, {len(found)} landscapes: {100 * gaps[0]:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); "
+        f"\nover greedy on {fires} fires, {len(found)} landscapes: "
+        f"{100 * gaps[0]:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); "
         f"CPU {seconds[:, 1:].mean():.2f} s against {seconds[:, 0].mean():.2f} s"
     )
 
@@ -211,7 +209,8 @@ def large(network, fires: int = 200) -> None:
         ours = policy.agent(land, drawn, "5%", network=network)
         wall = time.perf_counter() - began
         print(
-            f"{size} x {size}, {len(ours.cells):,} cells: agent {1 - spread(land, judge, ours).mean_loss / untreated:.1%}, "
+            f"{size} x {size}, {len(ours.cells):,} cells: "
+            f"agent {1 - spread(land, judge, ours).mean_loss / untreated:.1%}, "
             f"CPU {ours.seconds:.0f} s, wall {wall:.0f} s, {ours.simulations:,} simulations",
             flush=True,
         )

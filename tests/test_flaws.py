@@ -102,7 +102,8 @@ def assert_same(a, b, where: str = "") -> None:
 
     assert type(a) is type(b), where
     if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), where
+        assert a.numpy().tobytes() == b.numpy().tobytes(), where  # bits, for NaN is not equal to itself
     elif isinstance(a, dict):
         assert a.keys() == b.keys(), where
         for key in a:
@@ -299,38 +300,29 @@ def test_flaw_6_a_seed_makes_the_same_run_and_another_one_another(trained, tmp_p
     other = train(config(tmp_path, seed=1, num_episodes=2))
     assert other.heldout.digest != trained.heldout.digest
     replay = [saved(run.folder / "checkpoint.pt")["extra"]["replay"] for run in (trained, other)]
-    assert not np.array_equal(replay[0]["demos.action"], replay[1]["demos.action"])
+    assert not np.array_equal(replay[0]["demos.numbers"], replay[1]["demos.numbers"])
 
 
 @pytest.mark.parametrize("simulations", [3, 12, 40])
-def test_flaw_7_demonstrations_are_whole_sequences_of_the_environments_own_rewards(tmp_path, simulations):
+def test_flaw_7_demonstrations_are_of_whole_plans_and_pay_shares_of_the_loss(tmp_path, simulations):
     """There: one cell was credited with the return of a whole mask, on a scale that grew with the number of fires."""
     settings = config(tmp_path, memory_simulations=simulations, num_episodes=2, demonstration_episodes=4)
     run = train(settings)
     replay = {name: np.asarray(array) for name, array in saved(run.folder / "checkpoint.pt")["extra"]["replay"].items()}
-    actions, rewards, ends = (replay[f"demos.{name}"] for name in ("action", "reward", "terminated"))
-    assert actions.shape == (24, 2)  # 4 episodes of 12 steps, 2 side by side
-    np.testing.assert_array_equal(ends, np.broadcast_to((np.arange(24) % 12 == 11)[:, None], (24, 2)))
-    for episode in range(4):
-        step, row = slice(episode // 2 * 12, episode // 2 * 12 + 12), episode % 2
-        env = FireEnv(
-            run.landscape,
-            weather=settings.season(run.landscape),
-            num_simulations=simulations,
-            max_duration=25,
-            budget=12,
-            bank_size=40,
-            fires_seed=0,
-        )
-        obs, _ = env.reset(seed=episode)  # row i of an environment started with seed s is that of seed s + i
-        for i, action in enumerate(actions[step, row]):
-            np.testing.assert_array_equal(replay["demos.obs"][step][i, row], obs.astype(np.float16))
-            obs, reward, terminated, _, info = env.step(int(action))
-            assert rewards[step, row][i] == np.float32(reward)
-            assert ends[step, row][i] == terminated
-        assert rewards[step, row].sum() == pytest.approx(info["loss_avoided"], abs=1e-5)
-        assert 0 < rewards[step, row].sum() <= 1  # a share of the loss, for any number of fires
-        assert len(set(actions[step, row])) == 12
+    _, action, reward, discount, _ = replay["demos.numbers"].T
+    assert len(action) == 4 * 12  # plans, states of each
+    cells = run.landscape.aoi_window[2] * run.landscape.aoi_window[3]
+    taught = np.unpackbits(replay["demos.taught"].reshape(48, -1), axis=1, count=cells).astype(bool)
+    mask = np.unpackbits(replay["demos.mask"].reshape(48, -1), axis=1, count=cells).astype(bool)
+    gain = replay["demos.gain"].reshape(48, cells).astype(float)
+    assert (taught[::12].sum(axis=1) == 12).all()  # the first state of each has the whole plan before it
+    assert taught[np.arange(48), action.astype(int)].all()
+    assert not (taught & ~mask).any()
+    # Windows of one step: the teacher's cell pays its own gain, a share of the untreated loss however many fires.
+    np.testing.assert_allclose(reward, gain[np.arange(48), action.astype(int)], atol=2e-3)
+    assert np.nanmax(gain) <= 1
+    assert 0 < reward[::12].mean() < 0.5
+    assert set(discount.tolist()) <= {0.0, 1.0}
 
 
 @settings(max_examples=15, deadline=None)
@@ -422,7 +414,7 @@ def at_the(which: int, stage: str, do: Callable[[], None]) -> Callable[[str, flo
         [("train", 1, signal.SIGINT)],
         [("train", 4, signal.SIGTERM)],
         [("train", 2, signal.SIGINT), ("train", 3, signal.SIGTERM)],
-        [("demonstrate", 3, signal.SIGINT), ("demonstrate", 5, signal.SIGTERM), ("pretrain", 2, signal.SIGINT)],
+        [("demonstrate", 2, signal.SIGINT), ("demonstrate", 1, signal.SIGTERM), ("pretrain", 2, signal.SIGINT)],
     ],
 )
 def test_flaw_8_an_interrupted_run_goes_on_bit_for_bit(trained, tmp_path, stops):
@@ -434,7 +426,7 @@ def test_flaw_8_an_interrupted_run_goes_on_bit_for_bit(trained, tmp_path, stops)
             train(settings, say=at_the(which, stage, lambda number=number: signal.raise_signal(number)), resume=folder)
         folder = stopped.value.args[0]
         checkpoint = saved(folder / "checkpoint.pt")["extra"]
-        assert (len(checkpoint["at"]["placed"]) > 0) == (stage != "pretrain")  # in the middle of a round
+        assert (len(checkpoint["at"]["placed"]) > 0) == (stage == "train")  # in the middle of a round
         json.loads(checkpoint["rng"])
     resumed = train(settings, resume=folder)
     assert resumed.folder == folder

@@ -201,20 +201,11 @@ def world(land):
     return lessons.World(land, generated_season(77), 60.0, 0.04, 123)
 
 
-@pytest.fixture(scope="module")
-def quick_teacher():
-    """The same lessons, from a shorter search."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(lessons, "TEACHER_FIRES", 60)
-    patch.setattr(lessons, "TEACHER_ROUNDS", 2)
-    patch.setattr(lessons, "BANK", 80)
-    patch.setattr(lessons, "SEEN_FIRES", (40,))
-    yield
-    patch.undo()
+QUICK = {"taught_on": 60, "seen_by": (40,)}  # the same lessons, from a shorter search
 
 
-def test_a_lesson_teaches_what_is_missing_of_a_plan(world, shaken, quick_teacher):
-    shown, own = lessons.make_lesson(world, 4, shaken)
+def test_a_lesson_teaches_what_is_missing_of_a_plan(world, shaken):
+    shown, own = lessons.make_lesson(world, 4, shaken, **QUICK)
     n = budget_units(world.landscape, world.budget)
     treated = shown.obs[:, policy.SIGHT.index("treated")].reshape(lessons.STATES, -1) > 0
     plan = np.flatnonzero(shown.taught[0])
@@ -237,8 +228,8 @@ def test_a_lesson_teaches_what_is_missing_of_a_plan(world, shaken, quick_teacher
     assert own.taught is None
 
 
-def test_gains_of_a_lesson_are_what_a_step_earns(world, quick_teacher):
-    (shown,) = lessons.make_lesson(world, 1)
+def test_gains_of_a_lesson_are_what_a_step_earns(world):
+    (shown,) = lessons.make_lesson(world, 1, **QUICK)
     last = np.flatnonzero(shown.taught.sum(axis=1) >= 1)
     for i in last:  # windows of one step: the reward of the taught action is its gain
         assert shown.reward[i] == pytest.approx(float(shown.gain[i, shown.action[i]]), abs=2e-4)

@@ -577,10 +577,10 @@ def plan(
     """Place fuel breaks on a landscape by a planner, judge them on held-out fires, hand over GIS files."""
     parallel.use_at_most(workers)
     asked_method, method = method, method.replace("-", "_").replace("+", "_")
-    if method not in (*planners.PLANNERS, *AGENTS):
+    if method not in (*planners.PLANNERS, *policy.AGENTS):
         known = ", ".join((*planners.PLANNERS, "agent", "agent+search"))
         raise InputError(f"--method: {asked_method!r} is unknown; use one of {known}")
-    if method not in AGENTS and agent != PRETRAINED:
+    if method not in policy.AGENTS and agent != PRETRAINED:
         raise InputError(f"--agent: {method} asks no agent; leave it out, or take --method agent")
     if robust not in (None, "worst", "cvar"):
         raise InputError(f"--robust: {robust!r} is unknown; use worst or cvar")
@@ -610,13 +610,10 @@ def plan(
     _plan(landscape, asked, aims, _named(out, "plan"), seed, as_json)
 
 
-AGENTS: dict[str, Callable[..., Plan]] = {"agent": policy.agent, "agent_search": policy.agent_search}
-
-
 def _agent(method: str, where: str) -> Planner:
     """A trained agent as a planner."""
     training.check_torch()
-    return partial(AGENTS[method], network=policy.load_agent(where))
+    return partial(policy.AGENTS[method], network=policy.load_agent(where))  # type: ignore[call-arg]  # agents alone have it
 
 
 def _units(land: Landscape, aims: Aims) -> Units | None:
@@ -699,7 +696,7 @@ def _plan(
     units, method, budget = _units(land, aims), aims.method, aims.budget
     prices(land, Units.of_cells(land) if units is None else units, budget)
     check_draw(max(aims.simulations, aims.heldout))
-    by: Planner = planners.planner(method) if method not in AGENTS else _agent(method, aims.agent)
+    by: Planner = planners.planner(method) if method not in policy.AGENTS else _agent(method, aims.agent)
     drawn = Fires.draw(land, aims.simulations, seed, weather=season, duration_min=duration_min)
     fires, objective = _planning(land, drawn, aims.robust, aims.cvar)
     folder = check_output_folder(out)
@@ -1492,7 +1489,8 @@ def configure(
 def run_leaderboard(
     half: Annotated[str, typer.Argument(help="dev, to develop on, or test, only for a dated result")] = "dev",
     methods: Annotated[
-        str | None, typer.Option(help="planners with commas between them", show_default="all of them")
+        str | None,
+        typer.Option(help="planners, agent, agent+search, with commas between them", show_default="all planners"),
     ] = None,
     levels: Annotated[str, typer.Option(help="simulations a planner may use")] = "1000,10000,100000",
     sizes: Annotated[str | None, typer.Option(help="only courses of these sizes, such as 20,40")] = None,
@@ -1512,8 +1510,10 @@ def run_leaderboard(
     parallel.use_at_most(workers)
     if half not in leaderboard.SEEDS:
         raise InputError(f"leaderboard: {half!r} is no half; use {' or '.join(leaderboard.SEEDS)}")
-    names = tuple(planners.PLANNERS) if methods is None else tuple(methods.replace("-", "_").split(","))
-    chosen = {name: planners.planner(name) for name in names}
+    known = (
+        tuple(planners.PLANNERS) if methods is None else tuple(methods.replace("-", "_").replace("+", "_").split(","))
+    )
+    chosen = {name: _agent(name, PRETRAINED) if name in policy.AGENTS else planners.planner(name) for name in known}
     numbers = {"--levels": levels, "--sizes": sizes or ""}
     read: dict[str, list[int]] = {}
     for flag, text in numbers.items():

@@ -55,7 +55,6 @@ ROUNDS_PER_UNIT = {
     "agent": 1.0,
     "agent_search": 4.0,
 }
-AGENTS: dict[str, planners.Planner] = {"agent": policy.agent, "agent_search": policy.agent_search}
 FEWEST_FIRES, MOST_FIRES = 50, 2000
 # Searches plan on no fewer than this, if their start can then be made: on few fires they find what suits those alone.
 FEWEST_TO_SEARCH, START_ROUNDS = 150, 1.4
@@ -149,7 +148,7 @@ def fires_for(method: str, units: int, level: int) -> int:
     What follows a space in a method's name tells agents of one kind apart.
     """
     method = method.split()[0]
-    rounds = min(units, policy.PASSES) if method in AGENTS else units
+    rounds = min(units, policy.PASSES) if method in policy.AGENTS else units
     wanted = level / (ROUNDS_PER_UNIT.get(method, 0.0) * rounds + 1)
     if method in ("swap_search", "segment_swap", "annealing"):
         wanted = max(wanted, min(FEWEST_TO_SEARCH, level / (START_ROUNDS * units)))

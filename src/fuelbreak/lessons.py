@@ -29,7 +29,7 @@ SIZES = (20, 24, 28, 32, 40, 50)
 BUDGETS = (0.03, 0.05, 0.05, 0.05, 0.08)
 SHARES = 0.06, 0.30  # of the burnable cells that a mean fire burns
 TEACHER_FIRES, TEACHER_TRIED, TEACHER_ROUNDS = 500, 16, 15
-STATES, SEEN_FIRES, BANK = 12, (60, 100, 200, 400), 600
+STATES, SEEN_FIRES = 12, (60, 100, 200, 400)
 
 
 class World(NamedTuple):
@@ -59,7 +59,7 @@ def make_world(number: int, training: int, grown: float) -> World:
     rng = np.random.default_rng([seed, 1])
     sizes = np.array(SIZES[: 3 + round(3 * min(grown * 1.5, 1.0))])
     for _ in range(100):
-        size = int(rng.choice(sizes, p=(1 / sizes) / (1 / sizes).sum()))
+        size = int(rng.choice(sizes, p=sizes**-2.0 / (sizes**-2.0).sum()))  # as many cells of each size
         share = float(np.exp(rng.uniform(*np.log(SHARES))))
         landscape = generated_landscape(size, size, seed, buffer_cells=max(5, size // 6))
         season = generated_season(seed)
@@ -78,23 +78,35 @@ def teacher_plan(landscape: Landscape, fires: Fires, budget: float | str, seed: 
     return planners.segment_swap(landscape, fires, budget, seed=seed, start=start, max_simulations=limit).cells
 
 
-def make_lesson(world: World, n_step: int, agent: DQN | None = None) -> list[Lesson]:
+def make_lesson(
+    world: World,
+    n_step: int,
+    agent: DQN | None = None,
+    *,
+    taught_on: int = TEACHER_FIRES,
+    seen_by: Sequence[int] = SEEN_FIRES,
+) -> list[Lesson]:
     """Decisions on one world: what a teacher's plan says in many states of it, and episodes that the agent played.
 
     The first lesson holds `STATES` demonstrations. Whatever the order in which a plan is built its cells are the
     same, so states are its beginning, any part of it, or a part mixed with cells that others would choose (the agent,
     or downstream protection value), each seen by other fires; taught are the cells that are still missing. The second,
     if there is an agent, holds what it did itself.
+
+    Parameters
+    ----------
+    taught_on : fires that the teacher plans on
+    seen_by : fires by which states are seen; one of these numbers is drawn
     """
     from fuelbreak.agents.replay import Lesson
 
     land, budget = world.landscape, world.budget
     rng = np.random.default_rng([world.seed, 2])
-    fires, others = world.fires(TEACHER_FIRES), world.fires(BANK, 1)
+    fires, others = world.fires(taught_on), world.fires(round(1.5 * max(seen_by)), 1)
     plan = teacher_plan(land, fires, budget, world.seed)
-    seen = int(rng.choice(SEEN_FIRES))
+    seen = int(rng.choice(seen_by))
     episodes = Episodes(land, others, STATES, seen, budget)
-    bank = [rng.choice(BANK, seen, replace=False) for _ in range(STATES)]
+    bank = [rng.choice(len(others), seen, replace=False) for _ in range(STATES)]
     unit_at = np.full(land.shape[0] * land.shape[1], -1)
     unit_at[episodes.unit_cell] = np.arange(len(episodes.unit_cell))
     wanted = unit_at[plan]

@@ -15,7 +15,7 @@ from fuelbreak import parallel
 from fuelbreak.env import LIVE_CHANNELS, STATIC_CHANNELS, channel_names, static_planes
 from fuelbreak.landscape import Landscape, Plan, Units
 from fuelbreak.objective import Objective
-from fuelbreak.planners import SLACK, Job, Progress
+from fuelbreak.planners import SLACK, Job, Planner, Progress
 from fuelbreak.scenarios import Fires, Weather
 from fuelbreak.spread import PLANE_NAMES, Ensemble
 
@@ -305,3 +305,6 @@ def _improve(job: Job, hand: _Hand, tried: int, bounds: int) -> None:
             job.left, job.open, job.chosen = before
         if job.progress is not None and job.max_simulations is not None:
             job.progress(min(job.simulations, job.max_simulations), job.max_simulations)
+
+
+AGENTS: dict[str, Planner] = {"agent": agent, "agent_search": agent_search}

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 class PretrainConfig:
     """How the shipped agent is made; the same numbers make the same agent, whatever the number of cores."""
 
-    lessons: int = 320
+    lessons: int = 640
     """Worlds to learn on."""
     lessons_per_round: int = 16
     """Worlds between two copies of the weights, which the next worlds' own episodes are played with."""
-    updates_per_lesson: int = 40
+    updates_per_lesson: int = 12
     """Updates for each world."""
     batch_size: int = 32
     """Decisions per update on maps of 20 x 20 cells; fewer on larger ones."""
@@ -85,7 +85,7 @@ METRICS = (
     "sequential_dpv",
 )
 VALIDATION_WORLDS = 12  # the last of the training's seeds
-VALIDATION_ROUNDS = 5
+VALIDATION_ROUNDS = 10
 
 
 class _Validated(NamedTuple):

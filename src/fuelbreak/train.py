@@ -347,7 +347,10 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             i = at.round + lessons
             say("demonstrate", i / lessons, f"a long search makes plan {i + 1} of {lessons} to learn from")
             world = World(landscape, season, duration, config.budget, config.seed * 10**6 + 1 + 2 * i)
-            replay.add(make_lesson(world, config.n_step)[0], land=0 if i else None, is_demo=True)
+            lesson = make_lesson(
+                world, config.n_step, taught_on=config.planning_simulations, seen_by=(config.memory_simulations,)
+            )[0]
+            replay.add(lesson, land=0 if i else None, is_demo=True)
             at = at._replace(round=at.round + 1)
             if stop:
                 leave([], rng.bit_generator.state)

@@ -234,8 +234,7 @@ def agent_search(
     progress: Progress | None = None,
     network: DQN | None = None,
     passes: int = PASSES,
-    tried: int = 1,
-    bounds: int = 0,
+    tried: int = 3,
 ) -> Plan:
     """The agent's plan improved by search: some neighboring units out, and put back where the agent now wants them.
 
@@ -245,19 +244,20 @@ def agent_search(
     Parameters
     ----------
     network, passes : as for `agent`
+    tried : units that are tried exactly for each that is put back, those the agent wants most
     """
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     hand = _Hand(job, _pretrained() if network is None else network)
     _by_policy(job, hand, passes)
-    _improve(job, hand, tried, bounds)
+    _improve(job, hand, tried)
     return job.plan("agent_search")
 
 
 MOVES_PER_UNIT = 6
 
 
-def _improve(job: Job, hand: _Hand, tried: int, bounds: int) -> None:
+def _improve(job: Job, hand: _Hand, tried: int) -> None:
     """Take units out and let the agent put others in, as long as limits allow."""
     rng = np.random.default_rng([job.seed, 5])
     row, col = job.centers
@@ -283,14 +283,10 @@ def _improve(job: Job, hand: _Hand, tried: int, bounds: int) -> None:
             job.take_back(each)
         job.rebuild(job.chosen)
         put: list[int] = []
-        while len(put) < len(out) and job.affordable().any() and job.room(1 + tried + bounds):
+        while len(put) < len(out) and job.affordable().any() and job.room(1 + tried):
             worth = hand.worth()
             some = np.argsort(-worth, kind="stable")[:tried]
             some = some[np.isfinite(worth[some])]
-            if bounds:
-                limit = np.where(job.affordable(), job.bounds(), -np.inf)
-                some = np.union1d(some, np.argsort(-limit, kind="stable")[:bounds])
-                some = some[job.affordable()[some]]
             if len(some) > 1:
                 some = some[np.argsort(-job.gains(some), kind="stable")]
             job.spend(int(some[0]))

@@ -86,7 +86,7 @@ class TrainConfig(Problem):
     epsilon_decay: float = Field(
         0.8, gt=0, le=1, description="epsilon is multiplied by it after each round of episodes"
     )
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(16, ge=1, description="decisions per update")
     buffer_size: int = Field(4000, ge=64, description="steps that the replay keeps, all environments together")
     target_tau: float = Field(
         0.01, gt=0, le=1, description="share of the weights that the target takes over per update"

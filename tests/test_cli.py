@@ -418,7 +418,7 @@ def test_configure_writes_a_configuration_with_its_reasons(tmp_path, capsys):
         chosen, _, measured = written["reasons"][group].partition(" - environment steps/s measured: ")
         assert chosen == " ".join(str(written[name]) for name in group.split(", "))
         assert chosen + ": " in measured  # it was measured itself
-    assert written["batch_size"] == 16 * written["num_parallel_envs"]
+    assert written["batch_size"] == 4 * written["num_parallel_envs"]
     assert written["grid_size"] == TINY_RUN["grid_size"]  # the rest is as it was
     assert 0 < told["chosen_in_sweep"] <= told["best_in_sweep"]
     assert told["network"] + told["fires"] + told["waiting"] == pytest.approx(1)
@@ -544,7 +544,7 @@ def test_a_budget_that_buys_nothing_or_too_much(tif, tmp_path, capsys, command, 
             "'magic-wand'",
             "random, burn_probability, static_dpv, sequential_dpv, betweenness",
         ),
-        (("--method", "agent"), "which agent", "--agent RUN_FOLDER"),
+        (("--agent", "no/run"), "sequential_dpv asks no agent", "take --method agent"),
         (("--method", "agent", "--agent", "no/run"), "no/run", "give"),
         (("--window", "1,2,3"), "'1,2,3'", "four whole numbers"),
         (("--window", "a,b,c,d"), "'a,b,c,d'", "four whole numbers"),
@@ -637,7 +637,7 @@ def test_a_folder_that_cannot_be_written_to(tif, tmp_path, capsys):
         ('{"num_parallel_envs": "many"}', "num_parallel_envs = 'many'", "integer"),
         ('{"parallel_method": "quantum"}', "parallel_method = 'quantum'", "threading"),
         ('{"budget": true}', "budget = True", "share"),
-        ('{"network_width": 10}', "network_width = 10", "multiple of 4"),
+        ('{"network_width": 2}', "network_width = 2", "greater than or equal to 4"),
         ('{"memory_simulations": 99, "fire_bank_size": 10}', "memory_simulations = 99", "fire_bank_size = 10"),
         ("{num_episodes: 3}", "not valid JSON", "mend it there"),
         ("", "not valid JSON", "mend it there"),

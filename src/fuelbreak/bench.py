@@ -237,7 +237,7 @@ def parallel_lines(ways: Sequence[Way], config: TrainConfig) -> list[str]:
 
 # ---- settings that fit a machine: `fuelbreak configure`
 
-SAMPLES_PER_ENV = 16  # of a batch: so each step is learned from as often, whatever the number of environments
+SAMPLES_PER_ENV = 4  # of a batch: so each step is learned from as often, whatever the number of environments
 WORTH = 1.05  # another setting is taken if it is so much faster than the one that stands, first of all the default
 FIRES_MAY_COST = 1.05  # more fires judge each step if they slow training down by no more
 

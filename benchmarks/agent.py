@@ -117,6 +117,8 @@ def main() -> None:
         )
         tell(f"{asked.half} half", rows, shares, list(ours), list(others), levels)
         greedy_too(asked, ours, say)
+        if asked.courses == 0:
+            return
         rows, shares = leaderboard.run_courses(
             generated(asked.courses, (20, 24, 32, 40, 50)),
             asked.courses,
@@ -133,6 +135,8 @@ def main() -> None:
             of_half(asked.half, ()), 20, asked.out / f"search-{asked.half}", ours | others, levels, say
         )
         tell(f"{asked.half} half", rows, shares, list(ours), list(others), levels)
+        if asked.courses == 0:
+            return
         rows, shares = leaderboard.run_courses(
             generated(asked.courses, (20, 24, 32, 40, 50)),
             asked.courses,

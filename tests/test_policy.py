@@ -140,16 +140,25 @@ def test_groups_of_cells_are_placed_whole(land, fires, shaken):
     assert {tuple(sorted(plan.cells[i : i + 3].tolist())) for i in range(0, 12, 3)} <= {tuple(g) for g in flat.tolist()}
 
 
-def test_few_looks_place_several_units_far_apart(land, fires, shaken):
+def test_few_looks_place_several_units_far_apart(land, fires, shaken, monkeypatch):
+    placed = []
+    treat = planners.Job.treat
+    monkeypatch.setattr(planners.Job, "treat", lambda job, units: (placed.append(list(units)), treat(job, units)))
     plan = policy.agent(land, fires, 12, network=shaken, passes=4)
     assert len(plan.cells) == 12
-    assert plan.simulations <= 12 * len(fires)
-    first = plan.cells[:2]
-    row, col = np.divmod(first, land.shape[1])
+    assert max(map(len, placed)) > 1
+    assert max(map(len, placed)) <= 3  # 12 units in four looks
+    cells = Units.of_cells(land).cells[:, 0]
+    for units in placed:
+        row, col = np.divmod(cells[units], land.shape[1])
+        gaps = np.hypot(row[:, None] - row, col[:, None] - col)
+        assert (gaps[~np.eye(len(units), dtype=bool)] >= policy.APART_CELLS).all()
+    looks = len(placed)
+    placed.clear()
     one = policy.agent(land, fires, 12, network=shaken)
     assert plan.cells[0] == one.cells[0]
-    if len(plan.cells) * len(fires) > plan.simulations:  # some looks placed more than one
-        assert np.hypot(*(np.diff(row), np.diff(col))) >= policy.APART_CELLS or plan.simulations > 8 * len(fires)
+    assert set(map(len, placed)) == {1}
+    assert looks < len(placed)
 
 
 def test_limits_are_kept_and_the_budget_is_spent_all_the_same(land, fires, shaken):
@@ -249,8 +258,9 @@ def test_an_interrupted_pretraining_goes_on_bit_for_bit(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     # A process that was started in the background ignores the signal; ours is handled where the training sets it.
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted) as stopped:
         pretrain.pretrain(SMALL, tmp_path / "parts", workers=1, say=interrupting)
+    assert stopped.value.go_on == f"fuelbreak pretrain --lessons 4 --seed 0 --out {tmp_path / 'parts'}"
     assert not (tmp_path / "parts" / "agent.safetensors").exists()
     with pytest.raises(InputError, match="other settings was begun there"):
         pretrain.pretrain(replace(SMALL, seed=1), tmp_path / "parts", workers=1)

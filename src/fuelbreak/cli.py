@@ -270,8 +270,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except typer.Exit as error:
         return error.exit_code
     except training.Interrupted as stopped:
-        folder = stopped.args[0]
-        print(f"interrupted; go on with: fuelbreak train --resume {folder}", file=sys.stderr)
+        print(f"interrupted; go on with: {stopped.go_on}", file=sys.stderr)
         return 130
     except parallel.WorkerLost as lost:
         print(f"error: {lost}", file=sys.stderr)

@@ -5,7 +5,6 @@ Read `pretrain` from top to bottom. Fine-tuning on one landscape is `train`.
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from fuelbreak.planners import sequential_dpv
 from fuelbreak.policy import FIXED, PRIOR, SIDES, SIGHT, VECTORS
 from fuelbreak.policy import agent as plan_by_agent
 from fuelbreak.spread import spread, warm_up
-from fuelbreak.train import Interrupted, Say, check_torch, stop_flag, write_resolved
+from fuelbreak.train import Interrupted, Say, check_torch, stop_flag, write_metrics, write_resolved
 
 if TYPE_CHECKING:
     from fuelbreak.agents.dqn import DQN
@@ -193,6 +192,7 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
         width=config.network_width,
     )
     rounds = -(-config.lessons // config.lessons_per_round)
+    go_on = f"fuelbreak pretrain --lessons {config.lessons} --seed {config.seed} --out {folder}"
     with ExitStack() as on_leaving:
         stop = on_leaving.enter_context(stop_flag())
         pool = ProcessPoolExecutor(
@@ -245,7 +245,7 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
                 )
                 while not future.done():
                     if stop:
-                        raise Interrupted(folder)
+                        raise Interrupted(folder, go_on)
                     time.sleep(0.05)
                 take(future.result())
             updates = len(lessons) * config.updates_per_lesson
@@ -263,7 +263,7 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
                     taught = sums[0] / (step + 1)
                     say("learn", (turn + step / updates) / rounds, f"round {turn + 1} of {rounds}, taught {taught:.2f}")
                 if stop:
-                    raise Interrupted(folder)
+                    raise Interrupted(folder, go_on)
             weights = folder / f"agent-{turn + 1:03d}.safetensors"
             agent.save_weights(weights, averaged=True)
             seconds = seconds_before + time.perf_counter() - began
@@ -273,8 +273,10 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
                 validating = pool.submit(_validate, config, weights)
                 found = validating.result()
                 say("validate", (turn + 1) / rounds, f"agent {found.agent:.1%}, sequential DPV {found.rule:.1%}")
-            _write_metrics(
-                folder, [turn + 1, numbers(turn)[-1] + 1, agent.updates, seconds, cpu_s, *(sums / updates), *found]
+            write_metrics(
+                folder,
+                METRICS,
+                [turn + 1, numbers(turn)[-1] + 1, agent.updates, seconds, cpu_s, *(sums / updates), *found],
             )
             extra = {
                 "round": turn + 1,
@@ -309,13 +311,3 @@ def _cpu_s() -> float:
 def _fallen(done: float) -> float:
     """Share of the step size that is left: a short rise, then half a cosine."""
     return float(min(1.0, (done + 0.002) / 0.02) * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
-
-
-def _write_metrics(folder: Path, row: Sequence[float]) -> None:
-    path = folder / "metrics.csv"
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(METRICS)
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])

@@ -116,7 +116,7 @@ class TrainConfig(Problem):
         return value
 
 
-SHARPNESS = 30.0  # of the teacher's loss, see DQNConfig; 10 cost two points on 20 x 20 (24 landscapes, measured)
+SHARPNESS = 30.0  # of the teacher's loss, see DQNConfig; the pretrained agent's
 
 
 def make_config(settings: dict[str, Any], source: str = "configuration") -> TrainConfig:
@@ -170,7 +170,11 @@ def check_torch() -> None:
 
 
 class Interrupted(Exception):
-    """The run was stopped by its user; the checkpoint is written."""
+    """The run was stopped by its user; the checkpoint is written. Its folder, and the command that goes on."""
+
+    def __init__(self, folder: Path, go_on: str | None = None) -> None:
+        super().__init__(folder)
+        self.go_on = f"fuelbreak train --resume {folder}" if go_on is None else go_on
 
 
 @contextmanager
@@ -304,7 +308,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 weights.save(folder / "agent.pt")
             weights.close()
             row[METRICS.index("loss_avoided_validation")] = validated
-            _write_metrics(folder, row)
+            write_metrics(folder, METRICS, row)
 
         def leave(history: Sequence[npt.NDArray[np.int64]], dice: Mapping[str, Any], *, go_on: bool = False) -> None:
             """Write all that a resumed run needs: weights, replay, dice, the update under way, the round's units."""
@@ -432,7 +436,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 weights = DQN.of(agent.snapshot())
                 validating = weights, aside.submit(validate, weights), row
             else:
-                _write_metrics(folder, row)
+                write_metrics(folder, METRICS, row)
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
                 leave([], rng.bit_generator.state, go_on=current + 1 < rounds)
     seconds = max(use.seconds, 1e-9)
@@ -659,11 +663,12 @@ def resumed_config(folder: Path) -> TrainConfig:
     return make_config(settings, str(folder / "config.json"))
 
 
-def _write_metrics(folder: Path, row: Sequence[float]) -> None:
+def write_metrics(folder: Path, names: Sequence[str], row: Sequence[float]) -> None:
+    """Add a row to metrics.csv, below its names."""
     path = folder / "metrics.csv"
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if new:
-            writer.writerow(METRICS)
+            writer.writerow(names)
         writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])

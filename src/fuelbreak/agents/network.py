@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 # Dilations of the trunk's 3 x 3 convolutions at half resolution. With the stem, the stride-2 convolution and the head a
-# cell sees 69 x 69 cells: the whole of most training maps, and of most fires on larger ones.
+# cell sees 71 x 71 cells: the whole of most training maps, and of most fires on larger ones.
 _DILATIONS = (1, 2, 4, 8)
 # V counts in this many advantage units, since a return is the sum of many rewards.
 _VALUE_UNITS = 3.0

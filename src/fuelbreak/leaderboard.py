@@ -21,7 +21,7 @@ import numpy.typing as npt
 from fuelbreak import planners, policy
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import RESAMPLES, evaluate
-from fuelbreak.formats import atomic_path
+from fuelbreak.formats import atomic_path, check_output_folder
 from fuelbreak.generate import generated_landscape, generated_season, landscape_digest
 from fuelbreak.landscape import Landscape, Plan, Window, budget_units
 from fuelbreak.scenarios import Fires, Season, fire_season
@@ -304,6 +304,7 @@ def run_courses(
     say: Callable[[float, str], None] = lambda *_: None,
 ) -> tuple[list[list[dict[str, Any]]], list[F8]]:
     """Run any courses, `of` in all, as `run` does."""
+    check_output_folder(folder)
     stamp = {"version": VERSION, "levels": list(levels), "methods": sorted(methods), "budget": BUDGET}
     rows: list[list[dict[str, Any]]] = []
     shares: list[F8] = []

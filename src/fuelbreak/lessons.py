@@ -27,8 +27,8 @@ FIRST_SEED = 1_000_000
 SEEDS_EACH = 100_000  # worlds of one training
 SIZES = (20, 24, 28, 32, 40, 50)
 BUDGETS = (0.03, 0.05, 0.05, 0.05, 0.08)
-SHARES = 0.06, 0.30  # of the burnable cells that a mean fire burns
-TEACHER_FIRES, TEACHER_TRIED, TEACHER_ROUNDS = 500, 16, 15
+SHARES = 0.02, 0.30  # of the burnable cells that a mean fire burns
+TEACHER_FIRES, TEACHER_TRIED, TEACHER_ROUNDS = 400, 16, 15
 STATES, SEEN_FIRES = 12, (60, 100, 200, 400)
 
 

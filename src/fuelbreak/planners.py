@@ -165,6 +165,15 @@ class Job:
             return False
         return self.max_seconds is None or time.perf_counter() - self.wall < self.max_seconds
 
+    def rounds_left(self, share: float, round_s: float) -> int:
+        """How many more rounds of the fires, of so many seconds each, fit into a share of the limits."""
+        left = float(2**31)
+        if self.max_simulations is not None:
+            left = min(left, (share * self.max_simulations - self.simulations) / len(self.fires))
+        if self.max_seconds is not None and round_s > 0:
+            left = min(left, (share * self.max_seconds - (time.perf_counter() - self.wall)) / round_s)
+        return max(0, int(left))
+
     def burn(self) -> None:
         """Burn the fires on the untreated landscape; then treat what must be."""
         self.ensemble = Ensemble(self.landscape, self.fires, workers=None)
@@ -877,24 +886,25 @@ def _segments(job: Job) -> tuple[list[list[int]], F8]:
         barrier.flat[cells[cells >= 0]] = True
     planes = job.burning.planes()[0]
     down, right = _directions(planes)
-    value = planes[PLANE_NAMES.index("downstream_value")].ravel() / np.maximum(np.hypot(down, right), SLACK).ravel()
-    dpv, affordable = job.dpv(), job.affordable()
+    value = planes[PLANE_NAMES.index("downstream_value")] / np.maximum(np.hypot(down, right), SLACK)
+    affordable, most = job.affordable(), job.left + SLACK * job.amount
     joined: list[tuple[list[int], float]] = []
     loose: list[tuple[list[int], float]] = []
-    for seed in job.order(dpv)[:SEEDS]:
-        middle = divmod(int(job.units.cells[seed, 0]), cols)
-        for turn in range(ORIENTATIONS):
-            angle = np.pi * turn / ORIENTATIONS
-            south, east = np.sin(angle), np.cos(angle)
-            longer = max(abs(south), abs(east))
-            crossed = value * np.abs(down * east - right * south).ravel()
+    seeds = job.order(job.dpv())[:SEEDS]
+    for turn in range(ORIENTATIONS):
+        angle = np.pi * turn / ORIENTATIONS
+        south, east = np.sin(angle), np.cos(angle)
+        crossed = (value * np.abs(down * east - right * south)).ravel()
+        per_step = np.array([south, east]) / max(abs(south), abs(east))
+        steps = np.rint(np.arange(1, REACH_CELLS + 1)[:, None] * per_step).astype(np.int64).tolist()
+        for seed in seeds:
+            row0, col0 = divmod(int(job.units.cells[seed, 0]), cols)
             arms, ends = [], []
             for way in (1, -1):
                 arm: list[int] = []
                 end = False
-                for step in range(1, REACH_CELLS + 1):
-                    row = middle[0] + round(way * step * south / longer)
-                    col = middle[1] + round(way * step * east / longer)
+                for down_by, right_by in steps:
+                    row, col = row0 + way * down_by, col0 + way * right_by
                     if not (0 <= row < rows and 0 <= col < cols):
                         break
                     if barrier[row, col]:
@@ -908,7 +918,7 @@ def _segments(job: Job) -> tuple[list[list[int]], F8]:
                 ends.append(end)
             for parts in ((0,), (1,), (0, 1)):
                 segment = list(dict.fromkeys([int(seed), *(unit for part in parts for unit in arms[part])]))
-                if job.price[segment].sum() <= job.left + SLACK * job.amount:
+                if job.price[segment].sum() <= most:
                     cells = job.units.cells[segment]
                     run = segment, float(crossed[cells[cells >= 0]].sum())
                     (joined if any(ends[part] for part in parts) else loose).append(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import as_file, files
@@ -164,27 +165,37 @@ class _Hand:
 
 
 PASSES, APART_CELLS, NEARLY = 64, 4, 0.5
+PLACING = 0.5  # share of the limits that placing may take where search follows
 
 
-def _by_policy(job: Job, hand: _Hand, passes: int = PASSES, apart: int = APART_CELLS, nearly: float = NEARLY) -> None:
-    """Spend what is left by the agent: it looks, places some units far from each other, and looks again."""
+def _by_policy(job: Job, hand: _Hand, passes: int, share: float = 1.0) -> None:
+    """Spend what is left by the agent: it looks, places some units far from each other, and looks again.
+
+    Parameters
+    ----------
+    passes : looks for the whole budget; fewer, with more units each, where the limits leave no time for so many
+    share : of the limits that it may take
+    """
     row, col = job.centers
-    each = max(1, -(-round(job.left / max(float(job.price.mean()), SLACK)) // passes))
+    typical, pass_s = max(float(job.price.mean()), SLACK), 0.0
+    least = max(1, -(-round(job.left / typical) // passes))
     while job.affordable().any():
+        looked = time.perf_counter()
         worth = hand.worth()
         if not job.room():
             finite = np.where(np.isfinite(worth), worth, 0.0)
             job.fill(finite - finite.min())
             return
+        each = max(least, -(-round(job.left / typical) // max(1, job.rounds_left(share, pass_s))))
         placed: list[int] = []
         order = np.argsort(-worth, kind="stable")
         best = worth[order[0]]
         # Q differs by V alone between passes; within one, what a unit adds is told from the map's mean.
         floor = worth[np.isfinite(worth)].mean()
         for unit in order:
-            if len(placed) == each or not worth[unit] - floor >= nearly * (best - floor):
+            if len(placed) == each or not worth[unit] - floor >= NEARLY * (best - floor):
                 break
-            near = np.hypot(row[placed] - row[unit], col[placed] - col[unit]) < apart if placed else np.zeros(1, bool)
+            near = np.hypot(row[placed] - row[unit], col[placed] - col[unit]) < APART_CELLS if placed else np.zeros(1, bool)
             if near.any() or not job.affordable()[unit]:
                 continue
             job.spend(int(unit))
@@ -192,6 +203,7 @@ def _by_policy(job: Job, hand: _Hand, passes: int = PASSES, apart: int = APART_C
         if job.affordable().any():
             job.treat(placed)
         job.tell()
+        pass_s = time.perf_counter() - looked
 
 
 def agent(
@@ -249,7 +261,7 @@ def agent_search(
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     job.burn()
     hand = _Hand(job, _pretrained() if network is None else network)
-    _by_policy(job, hand, passes)
+    _by_policy(job, hand, passes, PLACING)
     _improve(job, hand, tried)
     return job.plan("agent_search")
 

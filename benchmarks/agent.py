@@ -1,34 +1,46 @@
 """The agent against rules and searches, on fires and landscapes that nothing was learned or chosen on.
 
-python benchmarks/agent.py WHAT [--agent FILE ...] [--out FOLDER] [--courses N]
+python benchmarks/agent.py WHAT [--agent FILE ...] [--half dev|test] [--courses N] [--tiles RASTER] [--out FOLDER]
 
 WHAT is one of
-  policy   the agent alone against sequential DPV and greedy, 20 x 20 to 50 x 50, and how often each wins
-  search   agent+search against the planner named best on the development landscapes, equal simulations
-  far      zero-shot: 100 x 100, and with --tiles RASTER tiles of Montana
-  large    200 x 200 and 500 x 500 at 5 %, equal CPU time
+  policy   the agent alone against sequential DPV, 20 x 20 to 50 x 50, with no more simulations
+  greedy   the agent alone against greedy with every unit exact, on the same 200 fires
+  search   agent+search against the planners named best on the development half: in as many simulations as they may use
+           ("agent_search"), and in the CPU time that the best of them took ("agent_search_timed")
+  far      zero-shot: 100 x 100, and with --tiles RASTER 50 x 50 cells of Montana
+  large    200 x 200 and 500 x 500 at 5 %, and the best planner with more and more simulations
   speed    a plan for 50 x 50 at 5 % on 200 fires
 
-With several files of agents (training seeds) intervals are hierarchical: landscapes, then agents, then fires.
+Policy, greedy and search are judged on a half of the leaderboard and on N generated landscapes. With several files of
+agents (training seeds) intervals are hierarchical: landscapes, then agents, then fires. What is done stands in the
+folder, by agent, and is not done again.
 """
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
 from fuelbreak import leaderboard, parallel, planners, policy
 from fuelbreak.generate import generated_landscape, generated_season
-from fuelbreak.leaderboard import RESAMPLES, SHARE, Course
+from fuelbreak.landscape import Plan, budget_units
+from fuelbreak.leaderboard import RESAMPLES, SHARE, Course, fires_for
+from fuelbreak.planners import Planner
 from fuelbreak.scenarios import Fires
 from fuelbreak.simulate import settle_duration
 from fuelbreak.spread import spread, warm_up
 
 FIRST_SEED = 500_000  # of generated courses: below all that an agent learns on, above the leaderboard's
+SIZES, GENERATED_SIZES = (20, 40, 50), (20, 24, 32, 40, 50)
 BEST = "lines"  # named on the development landscapes
+TIMED_SHARE = 0.3  # of the simulations a level allows, for the fires that timed search plans on; chosen there too
+
+# Of each agent, what `leaderboard.run_courses` gives: rows and shares by course.
+Measured = list[tuple[list, list]]
 
 
 def generated(n: int, sizes: Sequence[int], first: int = FIRST_SEED) -> Iterator[Course]:
@@ -40,167 +52,115 @@ def generated(n: int, sizes: Sequence[int], first: int = FIRST_SEED) -> Iterator
         yield Course(f"generated-{size}-{i:03d}", land, season, settle_duration(land, season, seed, SHARE), seed)
 
 
-def of_half(half: str, sizes: Sequence[int], tiles: Path | None = None) -> list[Course]:
-    return list(leaderboard.courses(half, tiles, sizes))
+def unlimited(planner: Planner) -> Planner:
+    """The planner without the limit that a level is."""
+    return lambda *args, max_simulations, **more: planner(*args, **more)
 
 
-def difference(rows, shares, ours: Sequence[str], theirs: str, level: int, seed: int = 0):
+def clocked(planner: Planner, seconds: dict[tuple[int, int], float]) -> Planner:
+    """The planner, and the CPU seconds it took noted by seed and level."""
+
+    def plan(*args, seed: int, max_simulations: int, **more) -> Plan:
+        found = planner(*args, seed=seed, max_simulations=max_simulations, **more)
+        seconds[seed, max_simulations] = found.seconds
+        return found
+
+    return plan
+
+
+def timed(network, seconds: dict[tuple[int, int], float]) -> Planner:
+    """Agent and search in the CPU seconds that were noted, however many simulations that makes."""
+
+    def plan(land, fires: Fires, budget: str, *, seed: int, max_simulations: int) -> Plan:
+        n = fires_for("agent_search", budget_units(land, budget), round(TIMED_SHARE * max_simulations))
+        # The clock of a shared machine would count others' work too.
+        with patch("time.perf_counter", time.process_time):
+            return policy.agent_search(
+                land, fires.part(0, n), budget, seed=seed, max_seconds=seconds[seed, max_simulations], network=network
+            )
+
+    return plan
+
+
+def difference(measured: Measured, ours: str, theirs: str, level: int, seed: int = 0):
     """Mean difference in points over courses and agents, its 95 % interval, and the share of courses won."""
-    which = [(row["method"], row["level"]) for row in rows[0]]
-    at = {name: which.index((name, level)) for name in (*ours, theirs)}
-    per = np.stack([[each[at[name]] - each[at[theirs]] for name in ours] for each in shares])
+    which = [(row["method"], row["level"]) for row in measured[0][0][0]]
+    a, b = which.index((ours, level)), which.index((theirs, level))
+    per = np.stack([[share[a] - share[b] for share in shares] for _, shares in measured], axis=1)
     rng = np.random.default_rng([seed, 8])
-    courses, agents = (
-        rng.integers(0, len(shares), (RESAMPLES, len(shares))),
-        rng.integers(0, len(ours), (RESAMPLES, len(ours))),
-    )
-    means = [per[courses[b]][:, agents[b], b + 1].mean() for b in range(RESAMPLES)]
+    courses = rng.integers(0, len(per), (RESAMPLES, len(per)))
+    agents = rng.integers(0, len(measured), (RESAMPLES, len(measured)))
+    means = [per[courses[i]][:, agents[i], i + 1].mean() for i in range(RESAMPLES)]
     low, high = np.quantile(means, [0.025, 0.975])
     return 100 * per[:, :, 0].mean(), 100 * low, 100 * high, (per[:, :, 0].mean(axis=1) > 0).mean()
 
 
-def tell(title: str, rows, shares, ours, others, levels) -> None:
-    print(f"\n{title}: {len(rows)} landscapes, {len(ours)} agents")
+def tell(title: str, measured: Measured, pairs: Sequence[tuple[str, str]], levels: Sequence[int]) -> None:
+    """Print means by method and level, and the differences asked for."""
+    print(f"\n{title}: {len(measured[0][0])} landscapes, {len(measured)} agents")
     for level in levels:
-        for name in (*ours, *others):
+        for name in dict.fromkeys(name for pair in pairs for name in pair):
             mine = [
                 (row, share[i])
+                for rows, shares in measured
                 for course, share in zip(rows, shares, strict=True)
                 for i, row in enumerate(course)
                 if (row["method"], row["level"]) == (name, level)
             ]
-            if mine:
-                avoided = 100 * np.mean([share[0] for _, share in mine])
-                used, cpu = (np.mean([row[what] for row, _ in mine]) for what in ("simulations", "seconds"))
-                print(f"  {level:>9,} {name:18} {avoided:5.1f} %  simulations {used:>9,.0f}  CPU {cpu:.2f} s")
-        for name in others:
-            mean, low, high, won = difference(rows, shares, ours, name, level)
-            print(f"  {level:>9,} over {name}: {mean:+.1f} points ({low:+.1f} to {high:+.1f}), better on {won:.0%}")
-
-
-def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("what", choices=("policy", "search", "far", "large", "speed"))
-    ask.add_argument("--agent", nargs="+", default=[policy.PRETRAINED])
-    ask.add_argument("--out", type=Path, default=Path("runs/benchmark-agent"))
-    ask.add_argument("--courses", type=int, default=100)
-    ask.add_argument("--half", choices=("dev", "test"), default="test")
-    ask.add_argument("--tiles", type=Path)
-    ask.add_argument("--levels", default="10000,100000")
-    asked = ask.parse_args()
-    warm_up()
-    levels = tuple(int(level) for level in asked.levels.split(","))
-    networks = [policy.load_agent(where) for where in asked.agent]
-    say = lambda done, text: print(f"\r{done:4.0%} {text:70.70}", end="", flush=True)  # noqa: E731
-
-    def named(kind: str, planner):
-        return {f"{kind} {i}": partial(planner, network=network) for i, network in enumerate(networks)}
-
-    if asked.what == "speed":
-        course = next(generated(1, (50,)))
-        fires = Fires.draw(course.landscape, 200, 0, weather=course.season, duration_min=course.duration_min)
-        for _ in range(3):
-            began = time.perf_counter()
-            plan = policy.agent(course.landscape, fires, "5%", network=networks[0])
+            avoided = 100 * np.mean([share[0] for _, share in mine])
+            used, cpu = (np.mean([row[what] for row, _ in mine]) for what in ("simulations", "seconds"))
+            print(f"  {level:>9,} {name:20} {avoided:5.1f} %  simulations {used:>9,.0f}  CPU {cpu:.2f} s")
+        for ours, theirs in pairs:
+            mean, low, high, won = difference(measured, ours, theirs, level)
             print(
-                f"{len(plan.cells)} cells on 200 fires: {time.perf_counter() - began:.2f} s, CPU {plan.seconds:.2f} s"
+                f"  {level:>9,} {ours} over {theirs}: {mean:+.1f} points ({low:+.1f} to {high:+.1f}), "
+                f"better on {won:.0%}",
+                flush=True,
             )
-        return
-    if asked.what == "large":
-        large(networks[0])
-        return
-    if asked.what == "policy":
-        ours, sizes = named("agent", policy.agent), (20, 40, 50)
-        others = {"sequential_dpv": planners.sequential_dpv}
-        rows, shares = leaderboard.run_courses(
-            of_half(asked.half, sizes), 15, asked.out / f"policy-{asked.half}", ours | others, levels, say
-        )
-        tell(f"{asked.half} half", rows, shares, list(ours), list(others), levels)
-        greedy_too(asked, ours, say)
-        if asked.courses == 0:
-            return
-        rows, shares = leaderboard.run_courses(
-            generated(asked.courses, (20, 24, 32, 40, 50)),
-            asked.courses,
-            asked.out / "policy-generated",
-            ours | others,
-            levels,
-            say,
-        )
-        tell("generated", rows, shares, list(ours), list(others), levels)
-    elif asked.what == "search":
-        ours = named("agent_search", policy.agent_search)
-        others = {BEST: planners.PLANNERS[BEST], "cells_and_lines": planners.cells_and_lines}
-        rows, shares = leaderboard.run_courses(
-            of_half(asked.half, ()), 20, asked.out / f"search-{asked.half}", ours | others, levels, say
-        )
-        tell(f"{asked.half} half", rows, shares, list(ours), list(others), levels)
-        if asked.courses == 0:
-            return
-        rows, shares = leaderboard.run_courses(
-            generated(asked.courses, (20, 24, 32, 40, 50)),
-            asked.courses,
-            asked.out / "search-generated",
-            ours | others,
-            levels,
-            say,
-        )
-        tell("generated", rows, shares, list(ours), list(others), levels)
-    else:
-        ours, others = named("agent", policy.agent), {"sequential_dpv": planners.sequential_dpv}
-        found = of_half(asked.half, (100,))
-        rows, shares = leaderboard.run_courses(
-            found, len(found), asked.out / f"far-{asked.half}", ours | others, levels, say
-        )
-        tell("100 x 100", rows, shares, list(ours), list(others), levels)
-        if asked.tiles is not None:
-            found = [
-                course
-                for half in ("dev", "test")
-                for course in of_half(half, (50,), asked.tiles)
-                if "montana" in course.name
-            ]
-            rows, shares = leaderboard.run_courses(
-                found, len(found), asked.out / "far-montana", ours | others, levels, say
-            )
-            tell("Montana, 50 x 50", rows, shares, list(ours), list(others), levels)
 
 
-def greedy_too(asked, ours, say, fires: int = 200) -> None:
-    """The agent against greedy with every unit exact, on the same fires, without a limit."""
-    found, seconds = [], []
-    for course in of_half(asked.half, (20, 40, 50)):
-        say(0.0, f"{course.name}: greedy")
-        about = {"weather": course.season, "duration_min": course.duration_min}
-        drawn = Fires.draw(course.landscape, fires, course.seed, **about)
-        judge = Fires.draw(course.landscape, 2000, course.seed, purpose="heldout", **about)
-        plans = [planner(course.landscape, drawn, "5%") for planner in (planners.greedy, *ours.values())]
-        losses = np.stack([spread(course.landscape, judge, plan).loss for plan in plans])
-        found.append((losses, spread(course.landscape, judge).loss))
-        seconds.append([plan.seconds for plan in plans])
-    rng = np.random.default_rng(0)
-    gaps = []
-    for b in range(RESAMPLES + 1):
-        courses = rng.integers(0, len(found), len(found)) if b else np.arange(len(found))
-        agents = 1 + (rng.integers(0, len(ours), len(ours)) if b else np.arange(len(ours)))
-        gap = []
-        for i in courses:
-            losses, untreated = found[i]
-            some = rng.integers(0, losses.shape[1], losses.shape[1]) if b else np.arange(losses.shape[1])
-            gap.append((losses[0, some].sum() - losses[agents][:, some].sum(axis=1).mean()) / untreated[some].sum())
-        gaps.append(np.mean(gap))
-    low, high = np.quantile(gaps[1:], [0.025, 0.975])
-    seconds = np.array(seconds)
-    print(
-        f"\nover greedy on {fires} fires, {len(found)} landscapes: "
-        f"{100 * gaps[0]:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}); "
-        f"CPU {seconds[:, 1:].mean():.2f} s against {seconds[:, 0].mean():.2f} s"
-    )
+def methods_of(what: str, network) -> dict[str, Planner]:
+    """Planners that one agent is measured with, in the order they run."""
+    if what == "greedy":
+        agent = partial(policy.agent, network=network)
+        return {"greedy": unlimited(planners.greedy), "agent": unlimited(agent)}
+    if what == "search":
+        seconds: dict[tuple[int, int], float] = {}
+        return {
+            BEST: clocked(planners.PLANNERS[BEST], seconds),
+            "cells_and_lines": planners.cells_and_lines,
+            "agent_search": partial(policy.agent_search, network=network),
+            "agent_search_timed": timed(network, seconds),
+        }
+    return {"sequential_dpv": planners.sequential_dpv, "agent": partial(policy.agent, network=network)}
+
+
+PAIRS = {
+    "policy": [("agent", "sequential_dpv")],
+    "far": [("agent", "sequential_dpv")],
+    "greedy": [("agent", "greedy")],
+    "search": [("agent_search", BEST), ("agent_search", "cells_and_lines"), ("agent_search_timed", BEST)],
+}
+
+
+def measure(what: str, courses: Callable[[], Iterator[Course]], of: int, folder: Path, networks, levels) -> Measured:
+    """Every agent on the same courses."""
+    measured = []
+    for name, network in networks.items():
+
+        def say(done: float, text: str, name: str = name) -> None:
+            print(f"\r{done:4.0%} {name}: {text:60.60}", end="", flush=True)
+
+        # On the first landscape a network starts and code is loaded: no part of anybody's time.
+        course = next(generated(1, (20,)))
+        fires = Fires.draw(course.landscape, 50, 0, weather=course.season, duration_min=course.duration_min)
+        policy.agent_search(course.landscape, fires, "5%", max_simulations=1000, network=network)
+        measured.append(leaderboard.run_courses(courses(), of, folder / name, methods_of(what, network), levels, say))
+    return measured
 
 
 def large(network, fires: int = 200) -> None:
     """Two large landscapes; the best planner gets at least the agent's CPU time, by more simulations."""
-    parallel.use_at_most(None)
     for size, seed in ((200, 600_001), (500, 600_002)):
         land = generated_landscape(size, size, seed, buffer_cells=25)
         season = generated_season(seed)
@@ -229,6 +189,55 @@ def large(network, fires: int = 200) -> None:
             if plan.seconds >= ours.seconds or plan.simulations < limit // 2:
                 break
             limit *= 2
+
+
+def speed(network) -> None:
+    course = next(generated(1, (50,)))
+    fires = Fires.draw(course.landscape, 200, 0, weather=course.season, duration_min=course.duration_min)
+    for _ in range(3):
+        began = time.perf_counter()
+        plan = policy.agent(course.landscape, fires, "5%", network=network)
+        print(f"{len(plan.cells)} cells on 200 fires: {time.perf_counter() - began:.2f} s, CPU {plan.seconds:.2f} s")
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("what", choices=("policy", "greedy", "search", "far", "large", "speed"))
+    ask.add_argument("--agent", nargs="+", default=[policy.PRETRAINED])
+    ask.add_argument("--out", type=Path, default=Path("runs/benchmark-agent"))
+    ask.add_argument("--courses", type=int, default=100, help="generated landscapes; 0: none")
+    ask.add_argument("--half", choices=("dev", "test"), default="test")
+    ask.add_argument("--tiles", type=Path)
+    ask.add_argument("--levels", default="10000,100000")
+    asked = ask.parse_args()
+    warm_up()
+    if asked.what in ("large", "speed"):
+        (large if asked.what == "large" else speed)(policy.load_agent(asked.agent[0]))
+        return
+    parallel.use_at_most(1)  # one core each: then CPU time is time
+    networks = {Path(where).parent.name or where: policy.load_agent(where) for where in asked.agent}
+    if len(networks) < len(asked.agent):
+        ask.error("agents are told apart by the folders they stand in; give each its own")
+    levels = (200,) if asked.what == "greedy" else tuple(int(level) for level in asked.levels.split(","))
+    halves = {"policy": SIZES, "greedy": SIZES, "search": (), "far": (100,)}
+
+    def told(title: str, name: str, of: int, courses: Callable[[], Iterator[Course]]) -> None:
+        found = measure(asked.what, courses, of, asked.out / f"{asked.what}-{name}", networks, levels)
+        tell(title, found, PAIRS[asked.what], levels)
+
+    sizes = halves[asked.what]
+    of = sum(spec.half == asked.half and (not sizes or spec.size in sizes) for spec in leaderboard.specs())
+    told(f"{asked.half} half", asked.half, of, lambda: leaderboard.courses(asked.half, None, sizes))
+    if asked.what != "far" and asked.courses:
+        told("generated", "generated", asked.courses, lambda: generated(asked.courses, GENERATED_SIZES))
+    if asked.what == "far" and asked.tiles is not None:
+        tiles = [
+            course
+            for half in ("dev", "test")
+            for course in leaderboard.courses(half, asked.tiles, (50,))
+            if course.name.startswith("montana")
+        ]
+        told("Montana, 50 x 50", "montana", len(tiles), lambda: iter(tiles))
 
 
 if __name__ == "__main__":

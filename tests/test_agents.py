@@ -152,6 +152,18 @@ def test_network_takes_any_map_size_and_forbids_by_minus_infinity(shape):
     assert torch.isfinite(q[mask]).all()
 
 
+def test_planes_after_those_a_network_is_for_are_not_seen():
+    net = QNetwork(3, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+    obs, mask = torch.rand(2, 5, 6, 6, generator=torch.Generator().manual_seed(2)), torch.ones(2, 36, dtype=torch.bool)
+    other = obs.clone()
+    other[:, 3:] = 7.0
+    assert torch.equal(net(obs, mask), net(other, mask))
+    other[:, 2] = 7.0
+    assert not torch.equal(net(obs, mask), net(other, mask))
+
+
 def test_untrained_network_ranks_by_the_prior_even_where_it_is_tiny():
     rng = np.random.default_rng(0)
     obs = torch.from_numpy(rng.random((4, CHANNELS, HEIGHT, WIDTH), dtype=np.float32) * 0.002)

@@ -169,6 +169,33 @@ def test_limits_are_kept_and_the_budget_is_spent_all_the_same(land, fires, shake
             assert len(np.unique(plan.cells)) == 10
 
 
+def test_looks_fit_the_limits(land, fires, shaken, monkeypatch):
+    placed = []
+    treat = planners.Job.treat
+    monkeypatch.setattr(planners.Job, "treat", lambda job, units: (placed.append(len(units)), treat(job, units))[1])
+    monkeypatch.setattr(planners.Job, "fill", lambda *_: pytest.fail("units placed without a look"))
+    plan = policy.agent(land, fires, 12, network=shaken, max_simulations=7 * len(fires))
+    assert len(plan.cells) == 12
+    assert max(placed) > 1  # six rounds are left for twelve units
+    placed.clear()
+    policy.agent_search(land, fires, 12, network=shaken, max_simulations=12 * len(fires))
+    assert max(placed[:4]) > 1  # some are kept for search
+
+
+def test_rounds_that_are_left():
+    land = generated_landscape(10, 10, 3, buffer_cells=3)
+    fires = Fires.draw(land, 10, 0, weather=generated_season(3), duration_min=20)
+    job = planners.Job(land, fires, 3, 0, 100, 10.0, None, None, None)
+    assert job.rounds_left(1.0, 0.0) == 10
+    job.simulations = 30
+    assert (job.rounds_left(1.0, 0.0), job.rounds_left(0.5, 0.0), job.rounds_left(0.2, 0.0)) == (7, 2, 0)
+    job.wall -= 5
+    assert job.rounds_left(1.0, 2.0) == 2
+    assert job.rounds_left(0.4, 2.0) == 0
+    unlimited = planners.Job(land, fires, 3, 0, None, None, None, None, None)
+    assert unlimited.rounds_left(0.5, 1.0) > 1e6
+
+
 def test_search_never_ends_worse_than_it_began_on_its_own_fires(land, fires, shaken):
     alone = policy.agent(land, fires, 10, network=shaken)
     searched = policy.agent_search(land, fires, 10, network=shaken, max_simulations=6000)
@@ -200,6 +227,7 @@ def test_worlds_are_the_same_each_time_and_of_no_leaderboard(monkeypatch):
     assert np.array_equal(one.landscape.fuel_model, again.landscape.fuel_model)
     assert lessons.FIRST_SEED > 500_000
     monkeypatch.setattr(lessons, "settle_duration", lambda *_, **__: 60.0)  # what takes long, and is not asked here
+    assert {lessons.make_world(i, 0, 1.0, largest=24).landscape.aoi_window[2] for i in range(12)} == {20, 24}
     small = {lessons.make_world(i, 0, 0.0).landscape.aoi_window[2] for i in range(12)}
     assert max(small) <= 28
     assert max(lessons.make_world(i, 0, 1.0).landscape.aoi_window[2] for i in range(40)) == 50

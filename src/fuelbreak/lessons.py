@@ -47,17 +47,18 @@ class World(NamedTuple):
         return Fires.draw(*about, purpose=purpose, weather=self.season, duration_min=self.duration_min)
 
 
-def make_world(number: int, training: int, grown: float) -> World:
+def make_world(number: int, training: int, grown: float, largest: int = SIZES[-1]) -> World:
     """World `number` of a training: any of six sizes, fires and budgets; the same numbers give the same world.
 
     Parameters
     ----------
     training : the training's own seed, 0 or more
     grown : how far the training is, 0 to 1; sizes grow with it, from 28 x 28 cells at the most to 50 x 50
+    largest : cells a side of the largest there are
     """
     seed = FIRST_SEED + SEEDS_EACH * training + number
     rng = np.random.default_rng([seed, 1])
-    sizes = np.array(SIZES[: 3 + round(3 * min(grown * 1.5, 1.0))])
+    sizes = np.array([size for size in SIZES[: 3 + round(3 * min(grown * 1.5, 1.0))] if size <= largest])
     for _ in range(100):
         size = int(rng.choice(sizes, p=sizes**-2.0 / (sizes**-2.0).sum()))  # as many cells of each size
         share = float(np.exp(rng.uniform(*np.log(SHARES))))

@@ -165,7 +165,7 @@ class _Hand:
 
 
 PASSES, APART_CELLS, NEARLY = 64, 4, 0.5
-PLACING = 0.5  # share of the limits that placing may take where search follows
+PLACING = 0.8  # share of the limits that placing may take where search follows
 
 
 def _by_policy(job: Job, hand: _Hand, passes: int, share: float = 1.0) -> None:
@@ -195,7 +195,7 @@ def _by_policy(job: Job, hand: _Hand, passes: int, share: float = 1.0) -> None:
         for unit in order:
             if len(placed) == each or not worth[unit] - floor >= NEARLY * (best - floor):
                 break
-            near = np.hypot(row[placed] - row[unit], col[placed] - col[unit]) < APART_CELLS if placed else np.zeros(1, bool)
+            near = np.hypot(row[placed] - row[unit], col[placed] - col[unit]) < APART_CELLS
             if near.any() or not job.affordable()[unit]:
                 continue
             job.spend(int(unit))

@@ -66,7 +66,9 @@ class PretrainConfig:
     symmetry: bool = True
     """Whether maps are turned and mirrored."""
     prior: bool = True
-    """Whether the network starts as the downstream protection value rule, and sees it."""
+    """Whether the network sees the downstream protection value and starts as its rule; otherwise it never sees it."""
+    largest: int = 50
+    """Cells a side of the largest worlds."""
     seed: int = 0
     """Of worlds, fires, starting weights and batches."""
 
@@ -112,7 +114,9 @@ def _lessons(number: int, config: PretrainConfig, weights: Path | None, kept: Pa
 
     if not kept.is_file():
         agent = _network(weights)
-        made = make_lesson(make_world(number, config.seed, number / config.lessons), config.n_step, agent)
+        made = make_lesson(
+            make_world(number, config.seed, number / config.lessons, config.largest), config.n_step, agent
+        )
         if agent is not None:
             agent.close()
         arrays = {
@@ -137,7 +141,7 @@ def _validate(config: PretrainConfig, weights: Path) -> _Validated:
     agent = _network(weights)
     shares = []
     for i in range(VALIDATION_WORLDS):
-        world = make_world(SEEDS_EACH - 1 - i, config.seed, i / VALIDATION_WORLDS)
+        world = make_world(SEEDS_EACH - 1 - i, config.seed, i / VALIDATION_WORLDS, config.largest)
         land, fires, judge = world.landscape, world.fires(300), world.fires(1000, purpose="validate")
         untreated = spread(land, judge).mean_loss
         plans = plan_by_agent(land, fires, world.budget, network=agent), sequential_dpv(land, fires, world.budget)
@@ -202,8 +206,9 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
         symmetry = Symmetry(VECTORS, SIDES) if config.symmetry else None
         replay = Replay(config.lessons * 12, fixed=FIXED, symmetry=symmetry)
         rng = np.random.default_rng([config.seed, 7])
-        prior = PRIOR if config.prior else None
-        agent = DQN(len(SIGHT), learner, prior_channel=prior, seed=config.seed, threads=max(1, cores - 1))
+        # It is the last of the planes, so a network for one plane less does not see it.
+        channels, prior = (len(SIGHT), PRIOR) if config.prior else (PRIOR, None)
+        agent = DQN(channels, learner, prior_channel=prior, seed=config.seed, threads=max(1, cores - 1))
         on_leaving.callback(lambda: agent.close())
         done, seconds_before, cpu_before = 0, 0.0, 0.0
 

@@ -46,7 +46,7 @@ class QNetwork(nn.Module):
 
     Parameters
     ----------
-    channels : number of planes of an observation
+    channels : number of planes of an observation; any after them are not looked at
     width : channels of the hidden layers
     prior_channel : index of the plane that is a first guess of the advantage, in the unit of the reward and not below
         0; None for none
@@ -65,7 +65,7 @@ class QNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.prior_channel = prior_channel
+        self.channels, self.prior_channel = channels, prior_channel
         self.advantage_unit = advantage_unit
         seen = channels + (2 if prior_channel is not None else 0)
         with torch.random.fork_rng(devices=[]):  # torch's own starting weights, overwritten below, draw from it
@@ -118,6 +118,7 @@ class QNetwork(nn.Module):
         mask : bool (B, h*w), true where the action is allowed; each row needs one allowed action
         """
         height, width = obs.shape[-2:]
+        obs = obs[:, : self.channels]
         scale = self.scale(obs, mask)
         planes, relative = obs, None
         if self.prior_channel is not None:

@@ -1533,6 +1533,7 @@ def run_leaderboard(
             levels=read["--levels"],
             tiles=tiles,
             sizes=read["--sizes"],
+            agents=policy.load_agent(PRETRAINED).digest if policy.AGENTS.keys() & chosen.keys() else "",
             say=lambda done, message: say("courses", done, message),
         )
         generated = [i for i, course in enumerate(rows) if not course[0]["course"].startswith("montana")]

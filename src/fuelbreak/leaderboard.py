@@ -283,13 +283,14 @@ def run(
     levels: Sequence[int] = LEVELS,
     tiles: Path | None = None,
     sizes: Sequence[int] = (),
+    agents: str = "",
     say: Callable[[float, str], None] = lambda *_: None,
 ) -> tuple[list[list[dict[str, Any]]], list[F8]]:
     """Run a half of the leaderboard, course by course; what is done stands in the folder and is not done again."""
     methods = planners.PLANNERS if methods is None else methods
     of = sum(spec.half == half and (not sizes or spec.size in sizes) for spec in specs())
     of += len(TILES[half]) if tiles is not None else 0
-    rows, shares = run_courses(courses(half, tiles, sizes), of, folder, methods, levels, say)
+    rows, shares = run_courses(courses(half, tiles, sizes), of, folder, methods, levels, say, agents=agents)
     if not rows:
         raise InputError(f"leaderboard: no course of {half} is of those sizes; use {sorted(set(SIZES))}")
     return rows, shares
@@ -302,10 +303,17 @@ def run_courses(
     methods: Mapping[str, planners.Planner],
     levels: Sequence[int] = LEVELS,
     say: Callable[[float, str], None] = lambda *_: None,
+    *,
+    agents: str = "",
 ) -> tuple[list[list[dict[str, Any]]], list[F8]]:
-    """Run any courses, `of` in all, as `run` does."""
+    """Run any courses, `of` in all, as `run` does.
+
+    Parameters
+    ----------
+    agents : which trained agents are behind the methods (their `digest`), so that what others did is not taken for it
+    """
     check_output_folder(folder)
-    stamp = {"version": VERSION, "levels": list(levels), "methods": sorted(methods), "budget": BUDGET}
+    stamp = {"version": VERSION, "levels": list(levels), "methods": sorted(methods), "budget": BUDGET, "agents": agents}
     rows: list[list[dict[str, Any]]] = []
     shares: list[F8] = []
 

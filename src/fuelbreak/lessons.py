@@ -84,6 +84,7 @@ def make_lesson(
     n_step: int,
     agent: DQN | None = None,
     *,
+    gamma: float = 1.0,
     taught_on: int = TEACHER_FIRES,
     seen_by: Sequence[int] = SEEN_FIRES,
 ) -> list[Lesson]:
@@ -96,6 +97,8 @@ def make_lesson(
 
     Parameters
     ----------
+    n_step, gamma : rewards summed before the network's own estimate takes over, and what that counts for each step;
+        units of a plan are placed at once there, so their own rewards count whole
     taught_on : fires that the teacher plans on
     seen_by : fires by which states are seen; one of these numbers is drawn
     """
@@ -114,15 +117,17 @@ def make_lesson(
     lessons = []
     elsewhere: I8 | None = None
     if agent is not None:
-        own, played = _played(agent, Episodes(land, others, 2, seen, budget), bank[:2], n_step, rng)
+        own, played = _played(agent, Episodes(land, others, 2, seen, budget), bank[:2], n_step, gamma, rng)
         lessons.append(own)
         elsewhere = np.array([unit for unit in played if unit not in set(wanted.tolist())], np.int64)
     episodes.reset(range(STATES), bank)
     if elsewhere is None:
         downstream = episodes.ensemble.planes()[0][1].ravel()[episodes.unit_cell]
         some = np.setdiff1d(np.flatnonzero(episodes.action_mask()[0]), wanted)
-        chance = downstream[some] + 1e-3 * downstream.max() + 1e-12
-        elsewhere = rng.choice(some, min(len(some), len(wanted)), replace=False, p=chance / chance.sum())
+        elsewhere = some
+        if len(some):  # a plan may take all there is
+            chance = downstream[some] + 1e-3 * downstream.max() + 1e-12
+            elsewhere = rng.choice(some, min(len(some), len(wanted)), replace=False, p=chance / chance.sum())
     before = [_part_of(wanted, elsewhere, i, rng) for i in range(STATES)]
     missing = [np.array([unit for unit in wanted if unit not in set(part.tolist())], np.int64) for part in before]
     _place_all(episodes, before)
@@ -142,9 +147,8 @@ def make_lesson(
     over = (episodes.steps >= episodes.budget) | (np.array([len(units) for units in missing]) <= n_step)
     next_planes, next_mask = _seen(episodes)
     reward = episodes.loss_avoided() - at
-    lessons.insert(
-        0, Lesson(planes, mask, action, reward, next_planes, next_mask, np.where(over, 0.0, 1.0), taught, gain)
-    )
+    discount = np.where(over, 0.0, gamma**n_step)
+    lessons.insert(0, Lesson(planes, mask, action, reward, next_planes, next_mask, discount, taught, gain))
     assert (steps < episodes.budget).all()
     return lessons
 
@@ -181,7 +185,13 @@ def _seen(episodes: Episodes) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.b
 
 
 def _played(
-    agent: DQN, episodes: Episodes, bank: Sequence[I8], n_step: int, rng: np.random.Generator, epsilon: float = 0.05
+    agent: DQN,
+    episodes: Episodes,
+    bank: Sequence[I8],
+    n_step: int,
+    gamma: float,
+    rng: np.random.Generator,
+    epsilon: float = 0.05,
 ) -> tuple[Lesson, I8]:
     """Windows of episodes that the agent plays, as many as there are states, and the units it placed in the first."""
     from fuelbreak.agents.replay import Lesson, windows
@@ -193,7 +203,7 @@ def _played(
         action = agent.act(planes, mask, epsilon, rng)
         seen.append((planes, mask, action, episodes.step(action)[0]))
     obs, masks, actions, rewards = zip(*seen, strict=True)
-    made = windows(obs, masks, actions, rewards, n_step=n_step, gamma=1.0)
+    made = windows(obs, masks, actions, rewards, n_step=n_step, gamma=gamma)
     order = rng.permutation(len(made) * episodes.budget)[:STATES]
     kept = Lesson(*(np.concatenate([each[i] for each in made])[order] for i in range(7)))
     return kept, np.array([each[0] for each in actions])

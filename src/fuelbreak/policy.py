@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fuelbreak import parallel
 from fuelbreak.env import LIVE_CHANNELS, STATIC_CHANNELS, channel_names, static_planes
+from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan, Units
 from fuelbreak.objective import Objective
 from fuelbreak.planners import SLACK, Job, Planner, Progress
@@ -123,19 +124,34 @@ def _pretrained() -> DQN:
 
 
 def load_agent(where: str | Path) -> DQN:
-    """A trained agent: 'pretrained', a run's folder (its best weights), an agent.pt or a .safetensors file."""
+    """A trained agent: 'pretrained', a training's folder, an agent.pt or a .safetensors file.
+
+    Raises
+    ------
+    InputError : no agent there, or one that sees other planes than `SIGHT`
+    """
     from fuelbreak.agents.dqn import DQN
 
     if str(where) == PRETRAINED:
         return _pretrained()
     path = Path(where)
+    if path.is_dir():
+        path /= "agent.pt" if (path / "agent.pt").is_file() else "agent.safetensors"
+    threads = parallel.available_cores()
     if path.suffix == ".safetensors":
-        return DQN.load_weights(path, threads=parallel.available_cores())
-    return DQN.load(path / "agent.pt" if path.is_dir() else path, threads=parallel.available_cores())[0]
+        agent = DQN.load_weights(path, threads=threads)
+    else:
+        agent = DQN.load(path, threads=threads)[0]
+    if (agent.channels, agent.prior_channel) not in ((len(SIGHT), PRIOR), (PRIOR, None)):
+        agent.close()
+        raise InputError(
+            f"{path}: an agent that sees {agent.channels} planes, not the {len(SIGHT)} of today; train it again"
+        )
+    return agent
 
 
 class _Hand:
-    """The agent at work on a job: it looks, and says what each unit is worth next."""
+    """The agent at work on a job: it looks, and says what each unit is worth for its price."""
 
     def __init__(self, job: Job, network: DQN) -> None:
         self.job, self.network = job, network
@@ -143,17 +159,20 @@ class _Hand:
         self.first_loss = float((job.untreated * job.fires.weight).sum() / job.fires.weight.sum())
         cells = job.units.cells
         self._owner = job.units.unit_of.reshape(job.landscape.shape)
-        self._typical = float(job.price[job.open].mean()) if job.open.any() else 1.0
+        self._typical = max(float(job.price[job.open].mean()), SLACK) if job.open.any() else 1.0
         self._some = np.maximum(cells, 0), cells >= 0
 
     def worth(self) -> F8:
-        """Q of each unit (U,), that of its best cell, -inf where it cannot be treated or paid for."""
+        """By how much Q of each unit is above the least there is, for its price (U,).
+
+        Q of a unit is that of its best cell; -inf where it cannot be treated or paid for.
+        """
         job = self.job
         treated = np.zeros(job.landscape.shape, bool)
         chosen = job.units.cells[job.chosen]
         treated.flat[chosen[chosen >= 0]] = True
         open_units = np.append(job.affordable(), False)  # -1, of no unit, is the last
-        left = max(1, round(job.left / self._typical))
+        left = max(1, min(round(job.left / self._typical), int(job.open.sum())))
         planes, allowed = self.sight(job.burning, self.first_loss, treated, open_units[self._owner], left)
         whole = np.full(job.landscape.shape, -np.inf)
         if allowed.any():
@@ -161,7 +180,12 @@ class _Hand:
             q = self.network.q_values(planes, allowed)[0]
             whole[row : row + rows, col : col + cols] = q.reshape(rows, cols)
         place, real = self._some
-        return np.asarray(np.where(real, whole.ravel()[place], -np.inf).max(axis=1))
+        q_unit = np.where(real, whole.ravel()[place], -np.inf).max(axis=1)
+        known = np.isfinite(q_unit)
+        if known.any():
+            # Q says what the rest of the plan brings; what a unit adds is told from the least that one adds.
+            q_unit[known] = (q_unit[known] - q_unit[known].min()) / np.maximum(job.price[known], SLACK)
+        return np.asarray(q_unit)
 
 
 PASSES, APART_CELLS, NEARLY = 64, 4, 0.5
@@ -177,21 +201,23 @@ def _by_policy(job: Job, hand: _Hand, passes: int, share: float = 1.0) -> None:
     share : of the limits that it may take
     """
     row, col = job.centers
-    typical, pass_s = max(float(job.price.mean()), SLACK), 0.0
-    least = max(1, -(-round(job.left / typical) // passes))
+    least, pass_s = 0, 0.0
     while job.affordable().any():
         looked = time.perf_counter()
         worth = hand.worth()
-        if not job.room():
-            finite = np.where(np.isfinite(worth), worth, 0.0)
-            job.fill(finite - finite.min())
-            return
-        each = max(least, -(-round(job.left / typical) // max(1, job.rounds_left(share, pass_s))))
-        placed: list[int] = []
         order = np.argsort(-worth, kind="stable")
-        best = worth[order[0]]
-        # Q differs by V alone between passes; within one, what a unit adds is told from the map's mean.
-        floor = worth[np.isfinite(worth)].mean()
+        order = order[np.isfinite(worth[order])]
+        if not job.room():
+            for unit in order:
+                if job.affordable()[unit]:
+                    job.spend(int(unit))
+            return
+        # As many as the best of them that can be paid for.
+        n = max(1, int((job.price[order].cumsum() <= job.left + SLACK * job.amount).sum()))
+        least = least or -(-n // passes)
+        each = max(least, -(-n // max(1, job.rounds_left(share, pass_s))))
+        placed: list[int] = []
+        best, floor = worth[order[0]], worth[order].mean()
         for unit in order:
             if len(placed) == each or not worth[unit] - floor >= NEARLY * (best - floor):
                 break
@@ -250,8 +276,8 @@ def agent_search(
 ) -> Plan:
     """The agent's plan improved by search: some neighboring units out, and put back where the agent now wants them.
 
-    Fires dispose: a change stays only if the same fires then cost less. Without a limit it makes `MOVES_PER_UNIT` moves
-    for each unit.
+    Fires dispose: a change stays only if the same fires then cost less. It ends at the limit, or after
+    `MOVES_PER_UNIT` moves for each unit that changed nothing; without a limit, after so many of any kind.
 
     Parameters
     ----------
@@ -276,9 +302,12 @@ def _improve(job: Job, hand: _Hand, tried: int) -> None:
     if not job.room(5):
         return
     job.rebuild(job.chosen)
-    best, moves = job.value(), 0
+    best, moves, failed = job.value(), 0, 0
+    limited = job.max_simulations is not None or job.max_seconds is not None
     queue: list[int] = []
-    while job.room(4) and moves < MOVES_PER_UNIT * len(job.chosen):
+    while job.room(4) and failed < MOVES_PER_UNIT * len(job.chosen):
+        if not limited and moves >= MOVES_PER_UNIT * len(job.chosen):
+            break
         moves += 1
         movable = [unit for unit in job.chosen if not job.units.must[unit]]
         if not movable:
@@ -300,17 +329,25 @@ def _improve(job: Job, hand: _Hand, tried: int) -> None:
             some = np.argsort(-worth, kind="stable")[:tried]
             some = some[np.isfinite(worth[some])]
             if len(some) > 1:
-                some = some[np.argsort(-job.gains(some), kind="stable")]
+                gain = job.gains(some) / np.maximum(job.price[some], SLACK)
+                some = some[np.argsort(-gain, kind="stable")]
             job.spend(int(some[0]))
             job.treat([int(some[0])])
             put.append(int(some[0]))
         if set(put) != set(out) and put and (value := job.value()) < best - 1e-12:
-            best = value
+            best, failed = value, 0
             places = iter(put)
             job.chosen = [next(places, -1) if each in out else each for each in before[2]]
             job.chosen = [each for each in job.chosen if each >= 0] + list(places)
+            if job.affordable().any():  # what went in was cheaper, or a limit is reached
+                known = len(job.chosen)
+                job.fill(job.bounds())
+                if job.room():
+                    job.treat(job.chosen[known:])
+                    best = job.value()
         else:
             job.left, job.open, job.chosen = before
+            failed += 1
         if job.progress is not None and job.max_simulations is not None:
             job.progress(min(job.simulations, job.max_simulations), job.max_simulations)
 

@@ -6,14 +6,17 @@ Read `pretrain` from top to bottom. Fine-tuning on one landscape is `train`.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,7 +55,7 @@ class PretrainConfig:
     n_step: int = 5
     """Rewards summed before the network's own estimate takes over."""
     td_weight: float = 0.02
-    """Weight of the TD loss beside that of the teachers."""
+    """Weight of the TD loss beside that of the teachers, whose rows count as 0 in its mean."""
     taught_weight: float = 1.0
     """Weight of the loss that lifts a teacher's cells."""
     sharpness: float = 30.0
@@ -95,11 +98,22 @@ class _Validated(NamedTuple):
 
 
 def _begin_worker(threads: int) -> None:
+    """Whether a training ends is decided where it runs: signals to the group are not for its workers."""
     import torch
 
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     parallel.use_at_most(threads)
     warm_up()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _network(path: Path | None) -> DQN | None:
@@ -297,6 +311,7 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
             "command": f"fuelbreak pretrain --seed {config.seed} --lessons {config.lessons}",
             "code": version("fuelbreak"),
             "hours": f"{(seconds_before + time.perf_counter() - began) / 3600:.2f}",
+            "cpu_hours": f"{(cpu_before + _cpu_s() - cpu_began) / 3600:.2f}",
         }
         agent.save_weights(folder / "agent.safetensors", told, averaged=True)
     return folder / "agent.safetensors"

@@ -352,7 +352,11 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             say("demonstrate", i / lessons, f"a long search makes plan {i + 1} of {lessons} to learn from")
             world = World(landscape, season, duration, config.budget, config.seed * 10**6 + 1 + 2 * i)
             lesson = make_lesson(
-                world, config.n_step, taught_on=config.planning_simulations, seen_by=(config.memory_simulations,)
+                world,
+                config.n_step,
+                gamma=config.gamma,
+                taught_on=config.planning_simulations,
+                seen_by=(config.memory_simulations,),
             )[0]
             replay.add(lesson, land=0 if i else None, is_demo=True)
             at = at._replace(round=at.round + 1)
@@ -365,6 +369,12 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
             if stop:
                 leave([], rng.bit_generator.state)
                 raise Interrupted(folder)
+        if lessons and at.round == 0 and agent.updates == config.pretrain_steps and learning is None:
+            say("pretrain", 1.0, "validating what demonstrations taught")
+            validated = validate(agent)
+            if validated > at.best:
+                at = at._replace(best=validated)
+                agent.save(folder / "agent.pt")
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
         watch_began, network_before, steps_done = time.perf_counter(), agent.cpu_s, 0
@@ -496,6 +506,8 @@ def _learner(config: TrainConfig, env: VectorizedFireEnv, threads: int) -> tuple
         agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
     else:
         begun = load_agent(config.start)
+        if begun.prior_channel != PRIOR:
+            raise InputError(f"start: {config.start} does not see the downstream value; give an agent that does")
         learner = replace(learner, width=begun.config.width)
         agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
         agent.take_weights(begun)

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import hashlib
 import itertools
 import json
 import os
@@ -185,6 +186,8 @@ def checked_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise InputError(f"device: {device!r} is unknown; use auto, cpu or cuda")
     try:
         found = torch.device(device)
         torch.zeros(1, device=found)
@@ -265,6 +268,14 @@ class DQN:
         trained = [p.requires_grad for p in self.online.parameters()]
         self._target_weights = _one_vector(list(itertools.compress(self.target.parameters(), trained)))
         self._optimizer = torch.optim.Adam([self._weights], lr=config.learning_rate, fused=True)
+
+    @property
+    def digest(self) -> str:
+        """What tells this network's numbers from others' (16 hexadecimal digits)."""
+        told = hashlib.sha256()
+        for name, weight in self.online.state_dict().items():
+            told.update(name.encode() + weight.detach().cpu().numpy().tobytes())
+        return told.hexdigest()[:16]
 
     def q_values(self, obs: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return what each allowed action is worth: f4 (E, h*w), in the unit of the return, -inf where not allowed.
@@ -456,13 +467,16 @@ class DQN:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["format"] != _FORMAT:
                 raise ValueError(state["format"])
+            agent = cls.of(state, threads=threads, device=device)
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"{path}: cannot read the agent ({error.strerror}); give a file that was saved") from error
         except Exception as error:  # torch raises many kinds for a file that is not its own
             raise InputError(
                 f"{path}: not an agent of this version ({type(error).__name__}); train it again"
             ) from error
-        return cls.of(state, threads=threads, device=device), _mapped(state["extra"], Tensor, Tensor.numpy)
+        return agent, _mapped(state["extra"], Tensor, Tensor.numpy)
 
     @classmethod
     def of(cls, snapshot: dict[str, Any], *, threads: int = 1, device: str = "cpu") -> "DQN":
@@ -534,23 +548,27 @@ class DQN:
                 if meta.get("format") != _FORMAT:
                     raise InputError(f"{path}: not an agent of this version; train it again")
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+            settings = json.loads(meta["settings"])
+            made = DQNConfig(**settings["config"])
+            if config is not None and config.width != made.width:
+                raise InputError(
+                    f"{path}: its network is {made.width} wide, {config.width} is wanted; use {made.width}"
+                )
+            agent = cls(
+                settings["channels"],
+                config or made,
+                prior_channel=settings["prior_channel"],
+                threads=threads,
+                device=device,
+            )
+            for network in (agent.online, agent.target):
+                network.load_state_dict(weights)
         except OSError as error:
-            raise InputError(f"{path}: cannot read the agent ({error.strerror}); give a file that was saved") from error
-        except SafetensorError as error:
-            raise InputError(f"{path}: not an agent ({error}); give a .safetensors file that was saved") from error
-        settings = json.loads(meta["settings"])
-        made = DQNConfig(**settings["config"])
-        if config is not None and config.width != made.width:
-            raise InputError(f"{path}: its network is {made.width} wide, {config.width} is wanted; use {made.width}")
-        agent = cls(
-            settings["channels"],
-            config or made,
-            prior_channel=settings["prior_channel"],
-            threads=threads,
-            device=device,
-        )
-        for network in (agent.online, agent.target):
-            network.load_state_dict(weights)
+            why = error.strerror or "no such file"
+            raise InputError(f"{path}: cannot read the agent ({why}); give a file that was saved") from error
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            why = str(error).splitlines()[0]
+            raise InputError(f"{path}: not an agent ({why}); give a .safetensors file that was saved") from error
         return agent
 
     def take_weights(self, other: "DQN") -> None:

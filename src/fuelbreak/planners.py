@@ -588,7 +588,7 @@ def swap_search(
     """
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     _start_from(job, start, budget)
-    _improve(job, (1,))
+    improve(job, (1,), _best_gains(job), np.random.default_rng([job.seed, 2]))
     return job.plan("swap_search")
 
 
@@ -611,7 +611,7 @@ def segment_swap(
     """
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     _start_from(job, start, budget)
-    _improve(job, (2, 3, 4))
+    improve(job, (2, 3, 4), _best_gains(job), np.random.default_rng([job.seed, 2]))
     return job.plan("segment_swap")
 
 
@@ -652,18 +652,53 @@ def _start_from(job: Job, start: Plan | str, budget: float | str) -> None:
     job.rebuild(job.chosen)
 
 
-def _improve(job: Job, sizes: tuple[int, ...]) -> None:
-    """Take units out and put in what then gains most, as long as that lowers the objective and limits allow."""
+Place = Callable[[Sequence[int], float], list[int]]
+
+
+def _best_gains(job: Job) -> Place:
+    """Put in what then gains most; one for one, only what avoids more than what was taken out."""
+
+    def place(out: Sequence[int], own: float) -> list[int]:
+        put: list[int] = []
+        while len(put) < len(out) and job.room(2):
+            found = job.best_gain(above=max(own, 0.0), most=TRIED, per_price=False, reserve=1)
+            if found is None:
+                break
+            job.spend(found[0])
+            job.treat(found[:1])
+            put.append(found[0])
+        return put
+
+    return place
+
+
+def improve(
+    job: Job,
+    sizes: Sequence[int],
+    place: Place,
+    rng: np.random.Generator,
+    *,
+    patience: int = 1,
+    most_moves: int | None = None,
+) -> None:
+    """Take units out and put others in, as long as that lowers the objective and limits allow.
+
+    Parameters
+    ----------
+    sizes : how many neighbors are taken out at once: one of these
+    place : treats others, given those that are out and, of one alone, what it avoided; returns them
+    patience : moves in a row, for each unit that can move, that may change nothing
+    most_moves : ends it, whatever they change
+    """
     if job.ensemble is None:
         return
-    rng = np.random.default_rng([job.seed, 2])
     row, col = job.centers
     best, current = job.value(), job.losses()
     queue: list[int] = []
-    failed = 0
-    while job.room(4):
+    moves = failed = 0
+    while job.room(4) and (most_moves is None or moves < most_moves):
         movable = [unit for unit in job.chosen if not job.units.must[unit]]
-        if failed >= len(movable):
+        if failed >= patience * len(movable):
             break
         if not queue:
             queue = rng.permutation(movable).tolist()
@@ -678,14 +713,8 @@ def _improve(job: Job, sizes: tuple[int, ...]) -> None:
         job.rebuild(job.chosen)
         # What they avoid, in the weights that count now: swapped one for one, another has to avoid more.
         own = float(((job.losses() - current) * job.weight).sum() / job.weight.sum()) if len(out) == 1 else 0.0
-        put: list[int] = []
-        while len(put) < len(out) and job.room(2):
-            found = job.best_gain(above=max(own, 0.0), most=TRIED, per_price=False, reserve=1)
-            if found is None:
-                break
-            job.spend(found[0])
-            job.treat(found[:1])
-            put.append(found[0])
+        put = place(out, own)
+        moves += 1
         value = job.value() if put else np.inf
         if value < best - 1e-12:
             best, current, failed = value, job.losses(), 0

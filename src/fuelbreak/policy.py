@@ -17,7 +17,7 @@ from fuelbreak.env import LIVE_CHANNELS, STATIC_CHANNELS, channel_names, static_
 from fuelbreak.errors import InputError
 from fuelbreak.landscape import Landscape, Plan, Units
 from fuelbreak.objective import Objective
-from fuelbreak.planners import SLACK, Job, Planner, Progress
+from fuelbreak.planners import SLACK, Job, Place, Planner, Progress, improve
 from fuelbreak.scenarios import Fires, Weather
 from fuelbreak.spread import PLANE_NAMES, Ensemble
 
@@ -288,41 +288,21 @@ def agent_search(
     job.burn()
     hand = _Hand(job, _pretrained() if network is None else network)
     _by_policy(job, hand, passes, PLACING)
-    _improve(job, hand, tried)
+    if job.room(5):
+        job.rebuild(job.chosen)
+        most = None if job.max_simulations or job.max_seconds else MOVES_PER_UNIT * len(job.chosen)
+        rng = np.random.default_rng([seed, 5])
+        improve(job, (1, 2, 3, 4), _wanted(job, hand, tried), rng, patience=MOVES_PER_UNIT, most_moves=most)
     return job.plan("agent_search")
 
 
 MOVES_PER_UNIT = 6
 
 
-def _improve(job: Job, hand: _Hand, tried: int) -> None:
-    """Take units out and let the agent put others in, as long as limits allow."""
-    rng = np.random.default_rng([job.seed, 5])
-    row, col = job.centers
-    if not job.room(5):
-        return
-    job.rebuild(job.chosen)
-    best, moves, failed = job.value(), 0, 0
-    limited = job.max_simulations is not None or job.max_seconds is not None
-    queue: list[int] = []
-    while job.room(4) and failed < MOVES_PER_UNIT * len(job.chosen):
-        if not limited and moves >= MOVES_PER_UNIT * len(job.chosen):
-            break
-        moves += 1
-        movable = [unit for unit in job.chosen if not job.units.must[unit]]
-        if not movable:
-            break
-        if not queue:
-            queue = rng.permutation(movable).tolist()
-        unit = queue.pop()
-        if unit not in job.chosen:
-            continue
-        near = np.argsort(np.hypot(row[movable] - row[unit], col[movable] - col[unit]), kind="stable")
-        out = [movable[i] for i in near[: int(rng.integers(1, 5))]]
-        before = job.left, job.open.copy(), list(job.chosen)
-        for each in out:
-            job.take_back(each)
-        job.rebuild(job.chosen)
+def _wanted(job: Job, hand: _Hand, tried: int) -> Place:
+    """Put in, of the units that the agent wants most, those that then gain most for their price."""
+
+    def place(out: Sequence[int], _: float) -> list[int]:
         put: list[int] = []
         while len(put) < len(out) and job.affordable().any() and job.room(1 + tried):
             worth = hand.worth()
@@ -334,22 +314,9 @@ def _improve(job: Job, hand: _Hand, tried: int) -> None:
             job.spend(int(some[0]))
             job.treat([int(some[0])])
             put.append(int(some[0]))
-        if set(put) != set(out) and put and (value := job.value()) < best - 1e-12:
-            best, failed = value, 0
-            places = iter(put)
-            job.chosen = [next(places, -1) if each in out else each for each in before[2]]
-            job.chosen = [each for each in job.chosen if each >= 0] + list(places)
-            if job.affordable().any():  # what went in was cheaper, or a limit is reached
-                known = len(job.chosen)
-                job.fill(job.bounds())
-                if job.room():
-                    job.treat(job.chosen[known:])
-                    best = job.value()
-        else:
-            job.left, job.open, job.chosen = before
-            failed += 1
-        if job.progress is not None and job.max_simulations is not None:
-            job.progress(min(job.simulations, job.max_simulations), job.max_simulations)
+        return put
+
+    return place
 
 
 AGENTS: dict[str, Planner] = {"agent": agent, "agent_search": agent_search}

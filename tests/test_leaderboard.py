@@ -58,9 +58,12 @@ def test_simulations_are_kept_to_and_a_stopped_run_goes_on(tmp_path, monkeypatch
         for row, other in zip(one, two, strict=True):
             assert {**row, "seconds": 0} == {**other, "seconds": 0}
     np.testing.assert_array_equal(np.stack(shares), np.stack(same))
-    # Other levels are another run.
+    # Other levels are another run, and so is another agent behind the same names.
     leaderboard.run("dev", tmp_path, methods=FEW, levels=(100,), sizes=(20,))
     assert len(made) == 6
+    for agents, of in (("one", 11), ("one", 11), ("two", 16)):
+        leaderboard.run("dev", tmp_path, methods=FEW, levels=(100,), sizes=(20,), agents=agents)
+        assert len(made) == of
 
 
 def test_swap_search_stands_beside_its_start():

@@ -2,6 +2,8 @@
 
 python benchmarks/agent.py WHAT [--agent FILE ...] [--half dev|test] [--courses N] [--tiles RASTER] [--out FOLDER]
 
+The three training seeds: --agent pretrained benchmarks/agents/seed-1.safetensors benchmarks/agents/seed-2.safetensors
+
 WHAT is one of
   policy   the agent alone against sequential DPV, 20 x 20 to 50 x 50, with no more simulations
   greedy   the agent alone against greedy with every unit exact, on the same 200 fires, neither with a limit

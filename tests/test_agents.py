@@ -394,9 +394,11 @@ def test_demonstrations_left_out_of_the_td_loss_have_no_error(make_agent):
 
 def test_an_unknown_device_is_refused_with_a_sentence():
     assert checked_device("auto").type in ("cpu", "cuda")
-    for name in ("abacus", "cuda:99"):
-        with pytest.raises(InputError, match=f"device: '{name}' cannot be used here"):
+    for name in ("abacus", "mps"):
+        with pytest.raises(InputError, match=f"device: '{name}' is unknown; use auto, cpu or cuda"):
             checked_device(name)
+    with pytest.raises(InputError, match="device: 'cuda:99' cannot be used here"):
+        checked_device("cuda:99")
 
 
 def test_demonstrations_pull_up_their_action_and_only_their_rows_count(make_agent):

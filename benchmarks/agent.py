@@ -1,6 +1,6 @@
 """The agent against rules and searches, on fires and landscapes that nothing was learned or chosen on.
 
-python benchmarks/agent.py WHAT [--agent FILE ...] [--half dev|test] [--courses N] [--tiles RASTER] [--out FOLDER]
+python benchmarks/agent.py WHAT [--agent FILE ...] [--half dev|test|none] [--courses N] [--tiles RASTER] [--out FOLDER]
 
 The three training seeds: --agent pretrained benchmarks/agents/seed-1.safetensors benchmarks/agents/seed-2.safetensors
 
@@ -15,13 +15,13 @@ WHAT is one of
 
 Policy, greedy and search are judged on a half of the leaderboard and on N generated landscapes. With several files of
 agents (training seeds) intervals are from a hierarchical bootstrap: landscapes, then agents, then fires; since three
-agents are few, each one's own difference stands beside it. What is done stands in the folder, by agent, and is not done
+agents are few, each one's own difference stands beside it. What these agents did stands in the folder, and is not done
 again.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -135,20 +135,22 @@ def tell(title: str, measured: Measured, pairs: Sequence[tuple[str, str]], level
             )
 
 
-def methods_of(what: str, network) -> dict[str, Planner]:
-    """Planners that one agent is measured with, in the order they run."""
+def rules(what: str, seconds: dict[tuple[int, int], float]) -> dict[str, Planner]:
+    """Planners that agents are measured against."""
     if what == "greedy":
-        agent = partial(policy.agent, network=network)
-        return {"exact_greedy": unlimited(planners.greedy), "policy": unlimited(agent)}
+        return {"exact_greedy": unlimited(planners.greedy)}
     if what == "search":
-        seconds: dict[tuple[int, int], float] = {}
-        return {
-            BEST: clocked(planners.PLANNERS[BEST], seconds),
-            "cells_and_lines": planners.cells_and_lines,
-            "agent_search": partial(policy.agent_search, network=network),
-            "agent_search_timed": timed(network, seconds),
-        }
-    return {"sequential_dpv": planners.sequential_dpv, "agent": partial(policy.agent, network=network)}
+        return {BEST: clocked(planners.PLANNERS[BEST], seconds), "cells_and_lines": planners.cells_and_lines}
+    return {"sequential_dpv": planners.sequential_dpv}
+
+
+def methods_of(what: str, network, seconds: dict[tuple[int, int], float]) -> dict[str, Planner]:
+    """Planners that are one agent."""
+    agent = partial(policy.agent, network=network)
+    if what == "search":
+        search = partial(policy.agent_search, network=network)
+        return {"agent_search": search, "agent_search_timed": timed(network, seconds)}
+    return {"policy": unlimited(agent)} if what == "greedy" else {"agent": agent}
 
 
 PAIRS = {
@@ -159,22 +161,28 @@ PAIRS = {
 }
 
 
-def measure(what: str, courses: Callable[[], Iterator[Course]], of: int, folder: Path, networks, levels) -> Measured:
-    """Every agent on the same courses."""
-    measured = []
-    for name, network in networks.items():
+def measure(what: str, courses: Iterator[Course], of: int, folder: Path, networks, levels) -> Measured:
+    """Every agent on the same courses, beside rules that run once."""
 
-        def say(done: float, text: str, name: str = name) -> None:
-            print(f"\r{done:4.0%} {name}: {text:60.60}", end="", flush=True)
+    def say(done: float, text: str) -> None:
+        print(f"\r{done:4.0%} {text:70.70}", end="", flush=True)
 
-        # On the first landscape a network starts and code is loaded: no part of anybody's time.
-        course = next(generated(1, (20,)))
-        fires = Fires.draw(course.landscape, 50, 0, weather=course.season, duration_min=course.duration_min)
+    # On the first landscape networks start and code is loaded: no part of anybody's time.
+    course = next(generated(1, (20,)))
+    fires = Fires.draw(course.landscape, 50, 0, weather=course.season, duration_min=course.duration_min)
+    seconds: dict[tuple[int, int], float] = {}
+    methods = rules(what, seconds)
+    for i, network in enumerate(networks):
         policy.agent_search(course.landscape, fires, "5%", max_simulations=1000, network=network)
-        methods = methods_of(what, network)
-        measured.append(
-            leaderboard.run_courses(courses(), of, folder / name, methods, levels, say, agents=network.digest)
-        )
+        methods |= {f"{name} {i}": planner for name, planner in methods_of(what, network, seconds).items()}
+    agents = " ".join(network.digest for network in networks)
+    rows, shares = leaderboard.run_courses(courses, of, folder, methods, levels, say, agents=agents)
+    measured = []
+    for i in range(len(networks)):
+        # Rules, whose names have no number, and this agent.
+        mine = [j for j, row in enumerate(rows[0]) if row["method"].partition(" ")[2] in ("", str(i))]
+        named = [[row[j] | {"method": row[j]["method"].partition(" ")[0]} for j in mine] for row in rows]
+        measured.append((named, [share[mine] for share in shares]))
     return measured
 
 
@@ -225,7 +233,7 @@ def main() -> None:
     ask.add_argument("--agent", nargs="+", default=[policy.PRETRAINED])
     ask.add_argument("--out", type=Path, default=Path("runs/benchmark-agent"))
     ask.add_argument("--courses", type=int, default=100, help="generated landscapes; 0: none")
-    ask.add_argument("--half", choices=("dev", "test"), default="test")
+    ask.add_argument("--half", choices=("dev", "test", "none"), default="test")
     ask.add_argument("--tiles", type=Path)
     ask.add_argument("--levels", default="10000,100000")
     asked = ask.parse_args()
@@ -234,20 +242,20 @@ def main() -> None:
         (large if asked.what == "large" else speed)(policy.load_agent(asked.agent[0]))
         return
     parallel.use_at_most(1)  # one core each: then CPU time is time
-    loaded = [policy.load_agent(where) for where in asked.agent]
-    networks = {f"agent-{network.digest}": network for network in loaded}
+    networks = [policy.load_agent(where) for where in asked.agent]
     levels = (200,) if asked.what == "greedy" else tuple(int(level) for level in asked.levels.split(","))
     halves = {"policy": SIZES, "greedy": SIZES, "search": (), "far": (100,)}
 
-    def told(title: str, name: str, of: int, courses: Callable[[], Iterator[Course]]) -> None:
+    def told(title: str, name: str, of: int, courses: Iterator[Course]) -> None:
         found = measure(asked.what, courses, of, asked.out / f"{asked.what}-{name}", networks, levels)
         tell(title, found, PAIRS[asked.what], levels)
 
     sizes = halves[asked.what]
     of = sum(spec.half == asked.half and (not sizes or spec.size in sizes) for spec in leaderboard.specs())
-    told(f"{asked.half} half", asked.half, of, lambda: leaderboard.courses(asked.half, None, sizes))
+    if asked.half != "none":
+        told(f"{asked.half} half", asked.half, of, leaderboard.courses(asked.half, None, sizes))
     if asked.what != "far" and asked.courses:
-        told("generated", "generated", asked.courses, lambda: generated(asked.courses, GENERATED_SIZES))
+        told("generated", "generated", asked.courses, generated(asked.courses, GENERATED_SIZES))
     if asked.what == "far" and asked.tiles is not None:
         tiles = [
             course
@@ -255,7 +263,7 @@ def main() -> None:
             for course in leaderboard.courses(half, asked.tiles, (50,))
             if course.name.startswith("montana")
         ]
-        told("Montana, 50 x 50", "montana", len(tiles), lambda: iter(tiles))
+        told("Montana, 50 x 50", "montana", len(tiles), iter(tiles))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import rasterio
 from rasterio.transform import Affine
 from test_streams import wxs
 
-from fuelbreak import Fires, Landscape, __version__, parallel
+from fuelbreak import Fires, Landscape, __version__, parallel, policy
 from fuelbreak.cli import DEMO_LARGEST_BUFFER, _heading, main
 from fuelbreak.errors import InputError
 from fuelbreak.evaluate import CAVEAT
@@ -370,6 +370,22 @@ def test_train_writes_a_run_that_plans_elsewhere(tif, tmp_path, capsys):
     )
     assert code == 0, err
     check_plan_folder(there, "agent", SHAPE, 4)
+
+
+def test_fine_tuning_is_judged_beside_the_agent_it_went_on_from(tmp_path, capsys):
+    config = tmp_path / "tiny.json"
+    config.write_text(json.dumps(TINY_RUN))
+    code, out, err = run(
+        capsys, "train", "--from", "pretrained", "--config", config, "--out", tmp_path / "runs", "--json"
+    )
+    assert code == 0, err
+    answer = json.loads(out)
+    scores = {row["plan"]: row for row in answer["scores"]}
+    assert scores["agent before"]["units"] == scores["agent"]["units"] == 4
+    assert any(row["against"] == "agent before" for row in answer["differences"])
+    folder = Path(answer["folder"])
+    # Kept, and the very weights that ship.
+    assert policy.load_agent(folder / "start.safetensors").digest == policy.load_agent("pretrained").digest
 
 
 def test_show_config_prints_every_setting_and_runs_nothing(tmp_path, capsys):

@@ -116,6 +116,7 @@ class TrainConfig(Problem):
         return value
 
 
+BEGAN_WITH = "start.safetensors"  # the agent that a training goes on from, kept to be judged beside what it became
 SHARPNESS = 30.0  # of the teacher's loss, see DQNConfig; the pretrained agent's
 
 
@@ -294,6 +295,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
         else:
             at = at._replace(best=validate(agent))  # from nothing it plays sequential DPV; training must beat it
             agent.save(folder / "agent.pt")
+            if config.start is not None:
+                agent.save_weights(folder / BEGAN_WITH)
         began, seconds_before, validated = time.perf_counter(), at.seconds, at.best
 
         def settle() -> None:
@@ -579,16 +582,20 @@ def _judged(
     validation: Fires,
     say: Say,
 ) -> tuple[Plan, Scores, Fires]:
-    """Plan with the best weights and by every rule, and judge all on held-out fires."""
+    """Plan with the best weights, by the agent it went on from and by every rule, and judge all on held-out fires."""
     say("judge", 0.0, "planning with the best weights and with every rule, judging on held-out fires")
     agent = load_agent(folder)
     plan = agent_plan(landscape, planning, config.budget, network=agent)
     agent.close()
     # The weights were chosen on the validation fires, so those must not judge the plan either.
     plan = replace(plan, chosen_on=(*plan.chosen_on, validation.digest, validation.origin))
-    plans = {
-        name: planners.planner(name)(landscape, planning, config.budget, seed=config.seed) for name in planners.RULES
-    }
+    plans = {"agent": plan}
+    if (folder / BEGAN_WITH).is_file():
+        before = load_agent(folder / BEGAN_WITH)
+        plans["agent before"] = agent_plan(landscape, planning, config.budget, network=before)
+        before.close()
+    for name in planners.RULES:
+        plans[name] = planners.planner(name)(landscape, planning, config.budget, seed=config.seed)
     heldout = Fires.draw(
         landscape,
         config.heldout_simulations,
@@ -598,7 +605,7 @@ def _judged(
         duration_min=config.fire_simulation_max_duration,
     )
     say("judge", 0.0, f"on {config.heldout_simulations} held-out fires")
-    return plan, evaluate({"agent": plan, **plans}, landscape, heldout, training=planning), heldout
+    return plan, evaluate(plans, landscape, heldout, training=planning), heldout
 
 
 class _Position(NamedTuple):

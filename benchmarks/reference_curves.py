@@ -1,4 +1,4 @@
-"""Reference curves of a registered id: what MaskablePPO avoids while it learns, beside rules that do not learn.
+"""Reference curves of a registered id: what MaskablePPO avoids while it learns, beside others.
 
     python benchmarks/reference_curves.py --steps 32768 --seeds 3
 
@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -22,11 +23,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 from maskable_ppo import JUDGED, best_guess, by_chance, loss_avoided, maskable_ppo
 
+from fuelbreak import policy
 from fuelbreak.env import channel_names
 
 ENV_ID = "fuelbreak/FuelBreak20-v0"
 ROOT = Path(__file__).parent.parent
 TABLE, PICTURE = ROOT / "docs/reference_curves.csv", ROOT / "docs/images/reference_curves.png"
+LABELS = {"pretrained": "the agent that ships", "sequential_dpv": "sequential DPV", "random": "random"}
 COLORS = {"full": "tab:blue", "raw": "tab:orange"}
 
 
@@ -38,6 +41,20 @@ def sequential_dpv(obs, masks):
     """The allowed cell through which most value burns, fires brought up to date after each."""
     downstream = channel_names("full").index("downstream_share")
     return np.where(masks, obs[:, downstream].reshape(len(obs), -1), -1.0).argmax(axis=1)
+
+
+def pretrained():
+    """The agent that ships, which has never seen this landscape."""
+    env = gymnasium.make_vec(ENV_ID, num_envs=1, vectorization_mode="vector_entry_point")
+    units, left = env.budget, channel_names("full").index("budget_left")
+    env.close()
+    agent = policy.load_agent(policy.PRETRAINED)
+
+    def choose(obs, masks):
+        planes = policy.sight(obs, masks, np.round(units * obs[:, left, 0, 0]))
+        return agent.q_values(planes, masks).argmax(axis=1)
+
+    return choose
 
 
 def curve(obs: str, seed: int, steps: int, every: int) -> list[tuple[int, float]]:
@@ -62,16 +79,16 @@ def draw(rows: list[dict[str, object]]) -> None:
             axes.plot(*path.T, color=color, alpha=0.3, linewidth=1)
         label = f"MaskablePPO, {obs}: mean of {len(paths)} seeds"
         axes.plot(paths[0, :, 0], paths[:, :, 1].mean(axis=0), color=color, label=label)
-    for name, style in (("sequential_dpv", "--"), ("random", ":")):
+    for name, style in (("pretrained", "-."), ("sequential_dpv", "--"), ("random", ":")):
         height = 100 * np.mean([row["loss_avoided"] for row in rows if row["policy"] == name])
-        axes.axhline(height, color="0.3", linestyle=style, label=f"{name.replace('_dpv', ' DPV')} ({height:.1f} %)")
+        axes.axhline(height, color="0.3", linestyle=style, label=f"{LABELS[name]} ({height:.1f} %)")
     axes.set(
         xlabel="environment steps",
         ylabel=f"loss avoided, mean of {len(JUDGED)} episodes (%)",
         title=ENV_ID,
         ylim=(0, None),
     )
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.32), frameon=False)
     figure.savefig(PICTURE, dpi=120)
 
 
@@ -82,7 +99,8 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [("sequential_dpv", "full", 0, 0, mean_avoided(sequential_dpv, "full"))]
+    rules = {"pretrained": pretrained(), "sequential_dpv": sequential_dpv}
+    rows = [(name, "full", 0, 0, mean_avoided(rule, "full")) for name, rule in rules.items()]
     rows += [("random", "full", seed, 0, mean_avoided(by_chance(seed), "full")) for seed in range(asked.seeds)]
     for obs in COLORS:
         for seed in range(asked.seeds):

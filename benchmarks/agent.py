@@ -12,6 +12,7 @@ WHAT is one of
   far      zero-shot: 100 x 100, and with --tiles RASTER 50 x 50 cells of Montana
   large    200 x 200 and 500 x 500 at 5 %, and the best planner with more and more simulations
   speed    a plan for 50 x 50 at 5 % on 200 fires
+  update   the part of an update that is not the network's own forward and backward pass, one thread
 
 Policy, greedy and search are judged on a half of the leaderboard and on N generated landscapes. With several files of
 agents (training seeds) intervals are from a hierarchical bootstrap: landscapes, then agents, then fires; since three
@@ -22,17 +23,24 @@ again.
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import torch
 
 from fuelbreak import leaderboard, parallel, planners, policy
+from fuelbreak.agents.dqn import DQN, DQNConfig
+from fuelbreak.agents.network import QNetwork
+from fuelbreak.agents.replay import Replay, Symmetry
 from fuelbreak.generate import generated_landscape, generated_season
 from fuelbreak.landscape import Plan, budget_units
 from fuelbreak.leaderboard import RESAMPLES, SHARE, Course, fires_for
+from fuelbreak.lessons import make_lesson, make_world
 from fuelbreak.planners import Planner
+from fuelbreak.pretrain import PretrainConfig
 from fuelbreak.scenarios import Fires
 from fuelbreak.simulate import settle_duration
 from fuelbreak.spread import spread, warm_up
@@ -227,9 +235,56 @@ def speed(network) -> None:
         print(f"{len(plan.cells)} cells on 200 fires: {time.perf_counter() - began:.2f} s, CPU {plan.seconds:.2f} s")
 
 
+def update(times: int = 60) -> None:
+    """Share of an update's CPU time outside forward and backward passes: dealing a batch out, losses, the step."""
+    torch.set_num_threads(1)
+    settings = PretrainConfig()
+    learner = DQNConfig(td_weight=settings.td_weight, td_own_only=True, margin_weight=0.0, taught_weight=1.0)
+    learner = replace(learner, gain_weight=settings.gain_weight, batch_size=settings.batch_size, width=32)
+    for size, grown in ((20, 0.0), (50, 1.0)):
+        replay = Replay(1000, fixed=policy.FIXED, symmetry=Symmetry(policy.VECTORS, policy.SIDES))
+        agent = DQN(len(policy.SIGHT), learner, prior_channel=policy.PRIOR, threads=1)
+        world = next(
+            world
+            for world in (make_world(number, 9, grown, size) for number in range(100))
+            if world.landscape.aoi_window[2] == size
+        )
+        shown, own = make_lesson(world, settings.n_step, agent, taught_on=50)
+        replay.add(own, land=replay.add(shown, is_demo=True))
+        passes, rng = 0.0, np.random.default_rng(0)
+
+        def watched(work):
+            def run(*args, **more):
+                nonlocal passes
+                began = time.thread_time()
+                try:
+                    return work(*args, **more)
+                finally:
+                    passes += time.thread_time() - began
+
+            return run
+
+        def once() -> None:
+            batch = replay.sample(32, rng, demo_fraction=settings.demo_fraction, most_cells=32 * 400)  # noqa: B023
+            replay.learned(batch.place, agent.update(batch).td_errors)  # noqa: B023
+
+        with (
+            patch.object(QNetwork, "heads", watched(QNetwork.heads)),
+            patch("torch.autograd.grad", watched(torch.autograd.grad)),
+        ):
+            for _ in range(5):
+                once()
+            passes, began = 0.0, time.process_time()
+            for _ in range(times):
+                once()
+            all_s = time.process_time() - began
+        agent.close()
+        print(f"{size} x {size}: {1000 * all_s / times:.0f} ms an update, {1 - passes / all_s:.0%} outside the network")
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("what", choices=("policy", "greedy", "search", "far", "large", "speed"))
+    ask.add_argument("what", choices=("policy", "greedy", "search", "far", "large", "speed", "update"))
     ask.add_argument("--agent", nargs="+", default=[policy.PRETRAINED])
     ask.add_argument("--out", type=Path, default=Path("runs/benchmark-agent"))
     ask.add_argument("--courses", type=int, default=100, help="generated landscapes; 0: none")
@@ -238,6 +293,9 @@ def main() -> None:
     ask.add_argument("--levels", default="10000,100000")
     asked = ask.parse_args()
     warm_up()
+    if asked.what == "update":
+        update()
+        return
     if asked.what in ("large", "speed"):
         (large if asked.what == "large" else speed)(policy.load_agent(asked.agent[0]))
         return

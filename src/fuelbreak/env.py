@@ -248,7 +248,7 @@ class Episodes:
         self._live_channels = [self.channels.index(name) if name in self.channels else -1 for name in names]
         self.treated = np.zeros((episodes, len(self.unit_cell)), bool)
         self.steps = np.full(episodes, -1)  # units placed; nothing may be placed before the first reset
-        self.loss, self.first_loss, self._untreated = np.zeros(episodes), np.zeros(episodes), np.ones(episodes)
+        self.loss, self.first_loss, self.untreated = np.zeros(episodes), np.zeros(episodes), np.ones(episodes)
 
     def reset(self, rows: Sequence[int] | I8, which: Sequence[I8] | I8) -> None:
         """Start episodes `rows` anew, each on its fires `which` (S,) of the bank."""
@@ -259,7 +259,7 @@ class Episodes:
         losses = self.ensemble.losses()
         for row in rows:
             self.loss[row] = self.first_loss[row] = losses[row]
-        self._untreated = np.where(self.first_loss > 0, self.first_loss, 1.0)  # what shares are taken of
+        self.untreated = np.where(self.first_loss > 0, self.first_loss, 1.0)  # what shares are taken of
 
     def step(self, units: I8) -> tuple[F8, npt.NDArray[np.bool_]]:
         """Place one unit in each episode, as `checked_actions` gives them; rewards (E,), whether the budget is spent.
@@ -270,7 +270,7 @@ class Episodes:
         self._place(units)
         self.steps += 1
         before, self.loss = self.loss, self.ensemble.losses()
-        return (before - self.loss) / self._untreated, self.steps >= self.budget
+        return (before - self.loss) / self.untreated, self.steps >= self.budget
 
     def replay(self, which: Sequence[I8], placed: Sequence[I8], cells_solved: int) -> None:
         """Play every episode again, to where it stood: its fires (S,), the units it placed in order, cells solved.
@@ -299,7 +299,7 @@ class Episodes:
 
     def loss_avoided(self) -> F8:
         """Share of the untreated loss avoided so far on the episode's own fires (E,)."""
-        return np.asarray(np.where(self.first_loss > 0, 1 - self.loss / self._untreated, 0.0))
+        return np.asarray(np.where(self.first_loss > 0, 1 - self.loss / self.untreated, 0.0))
 
     def tell(self, board: Board) -> None:
         """Write what there is to tell into a board, whose observation began as `blank`; rewards are left alone.
@@ -326,7 +326,7 @@ class Episodes:
     def observe(self, out: F4) -> None:
         """Bring an observation from `blank` up to date."""
         corner = self._window[0].start, self._window[1].start
-        self.ensemble.observe(out, self._live_channels, corner, self._untreated)
+        self.ensemble.observe(out, self._live_channels, corner, self.untreated)
         # The last two channels, `PLAN_CHANNELS`.
         out[:, -2] = self.treated.reshape(-1, *self.map_shape)
         out[:, -1] = np.where(self.steps < 0, 0.0, 1 - self.steps / self.budget)[:, None, None]

@@ -134,7 +134,7 @@ def make_lesson(
     planes, mask = _seen(episodes)
     treatable = np.flatnonzero(episodes.action_mask().any(axis=0))
     gain = np.full(mask.shape, np.nan, np.float32)
-    every = episodes.ensemble.gains(episodes.unit_cell[treatable]).avoided / episodes._untreated[:, None]
+    every = episodes.ensemble.gains(episodes.unit_cell[treatable]).avoided / episodes.untreated[:, None]
     gain[:, treatable] = every
     gain[~mask] = np.nan
     taught = np.zeros_like(mask)

@@ -195,7 +195,7 @@ def measure(what: str, courses: Iterator[Course], of: int, folder: Path, network
 
 
 LARGE = ((200, 600_001), (200, 600_003), (500, 600_002), (500, 600_004))
-LARGE_FIRES, OTHER_FIRES = 500, (200, 500, 1000, 2000)
+LARGE_FIRES, OTHER_FIRES = 1000, (200, 500, 1000)
 
 
 def large(network) -> None:

@@ -32,7 +32,7 @@ from fuelbreak.spread import spread, warm_up
 from fuelbreak.train import Interrupted, Say, check_torch, stop_flag, write_metrics, write_resolved
 
 if TYPE_CHECKING:
-    from fuelbreak.agents.dqn import DQN
+    from fuelbreak.agents.dqn import DQN, DQNConfig
     from fuelbreak.agents.replay import Lesson
 
 
@@ -74,6 +74,25 @@ class PretrainConfig:
     """Cells a side of the largest worlds."""
     seed: int = 0
     """Of worlds, fires, starting weights and batches."""
+
+
+def learner(config: PretrainConfig) -> DQNConfig:
+    """What of it the learner is told."""
+    from fuelbreak.agents.dqn import DQNConfig
+
+    return DQNConfig(
+        learning_rate=config.learning_rate,
+        n_step=config.n_step,
+        batch_size=config.batch_size,
+        td_weight=config.td_weight,
+        td_own_only=True,
+        margin_weight=0.0,
+        taught_weight=config.taught_weight,
+        sharpness=config.sharpness,
+        gain_weight=config.gain_weight,
+        demo_fraction=config.demo_fraction,
+        width=config.network_width,
+    )
 
 
 METRICS = (
@@ -182,7 +201,7 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
     check_torch()
     say("prepare", 0.0, "compiling fire kernels (once for this machine and version; later runs load them)")
     warm_up()
-    from fuelbreak.agents.dqn import DQN, DQNConfig
+    from fuelbreak.agents.dqn import DQN
     from fuelbreak.agents.replay import Replay, Symmetry
 
     workers = parallel.checked_workers(workers)
@@ -196,19 +215,6 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
             raise InputError(f"{folder}: a training with other settings was begun there; give another folder")
     else:
         write_resolved(folder, asked)
-    learner = DQNConfig(
-        learning_rate=config.learning_rate,
-        n_step=config.n_step,
-        batch_size=config.batch_size,
-        td_weight=config.td_weight,
-        td_own_only=True,
-        margin_weight=0.0,
-        taught_weight=config.taught_weight,
-        sharpness=config.sharpness,
-        gain_weight=config.gain_weight,
-        demo_fraction=config.demo_fraction,
-        width=config.network_width,
-    )
     rounds = -(-config.lessons // config.lessons_per_round)
     go_on = f"fuelbreak pretrain --lessons {config.lessons} --seed {config.seed} --out {folder}"
     with ExitStack() as on_leaving:
@@ -222,7 +228,7 @@ def pretrain(config: PretrainConfig, folder: Path, *, workers: int | None = None
         rng = np.random.default_rng([config.seed, 7])
         # It is the last of the planes, so a network for one plane less does not see it.
         channels, prior = (len(SIGHT), PRIOR) if config.prior else (PRIOR, None)
-        agent = DQN(channels, learner, prior_channel=prior, seed=config.seed, threads=max(1, cores - 1))
+        agent = DQN(channels, learner(config), prior_channel=prior, seed=config.seed, threads=max(1, cores - 1))
         on_leaving.callback(lambda: agent.close())
         done, seconds_before, cpu_before = 0, 0.0, 0.0
 

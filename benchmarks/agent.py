@@ -236,6 +236,9 @@ def large(network) -> None:
                 if plan.seconds > ours.seconds or plan.simulations == before:
                     break
                 best, before, limit = max(best, told(BEST, plan, other)), plan.simulations, 3 * limit
+            with patch("time.perf_counter", time.process_time):
+                plan = planners.PLANNERS[BEST](land, fires, "5%", max_seconds=ours.seconds)
+            best = max(best, told(f"{BEST} in that time", plan, other))
         print(f"  agent over the best of {BEST}: {100 * (agent - best):+.1f} points", flush=True)
         free = planners.PLANNERS[BEST](land, drawn[n], "5%")
         told(f"{BEST} without a limit", free, n)

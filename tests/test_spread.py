@@ -901,3 +901,35 @@ def test_wind_and_moisture_that_differ_from_cell_to_cell_burn_alike_in_windows(f
         np.testing.assert_array_equal(parts.arrival_min(i), whole.arrival_min(i))
     changed = spread(forest, Fires.draw(forest, 60, 3, weather=(Weather(),) * 3, duration_min=40))
     assert not np.array_equal(changed.loss, whole.loss)
+
+
+@pytest.mark.parametrize("kind", ["constant", "hourly", "may not hold", "beside shaded"])
+def test_breaks_that_stand_from_the_start_are_those_treated_then(land, fires, kind):
+    fires = hourly(land) if kind == "hourly" else fires
+    how = {"hold": lambda flame_m: np.exp(-flame_m / 2)} if kind == "may not hold" else {}
+    how |= {"shaded": shaded(land, fuel_model=181)} if kind == "beside shaded" else {}
+    rng, n = np.random.default_rng(4), len(fires) // 2
+    cells, more = some_plan(land, 60, 2).cells, some_plan(land, 70, 3).cells[-10:].reshape(2, 5)
+    treated, standing = (Ensemble(land, fires, episodes=2, fires_per_episode=n, workers=2, **how) for _ in range(2))
+    which = [rng.permutation(len(fires))[:n] for _ in range(2)]
+    for ensemble in (treated, standing):
+        ensemble.reset(0, which[0])
+        ensemble.reset(1, which[0], more[0])  # an episode before, to be forgotten
+    treated.reset(1, which[1])
+    treated.treat(np.stack([np.full_like(cells, -1), cells]))
+    standing.reset(1, which[1], cells)
+    untreated = standing.untreated_losses()
+    np.testing.assert_array_equal(untreated, spread(land, fires).loss)
+    assert (standing.fire_losses()[1] < untreated[which[1]]).any()
+    for step in range(2):
+        for mine, theirs in zip(
+            (standing.fire_losses(), standing.planes(), *standing.gains()),
+            (treated.fire_losses(), treated.planes(), *treated.gains()),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(mine, theirs)
+        for i in range(0, n, 5):
+            np.testing.assert_array_equal(standing.arrival_min(1, i), treated.arrival_min(1, i))
+        if step == 0:
+            treated.treat(more)
+            standing.treat(more)

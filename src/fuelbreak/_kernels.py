@@ -1531,28 +1531,30 @@ def store(
 
 @inner
 def solve_and_store(
-    world: World, fires: Burning, states: States, s: Int, cells: I4, times: F4, parents: I1, scratch: Scratch
+    world: World,
+    masks: Masks,
+    special: Maybe,
+    treated: I8,
+    fires: Burning,
+    states: States,
+    s: Int,
+    cells: I4,
+    times: F4,
+    parents: I1,
+    scratch: Scratch,
 ) -> tuple[Int, Int, float]:
-    """Solve fire s on the untreated world; if there is room, write its burned cells.
+    """Solve fire s among the treatments in the masks; if there is room, write its burned cells.
 
     Returns how many there are, the cells settled, and the loss.
     """
     fire, series = fire_of(fires, s), series_of(fires.series, s)
-    n, settled = solve_one(
-        world,
-        Masks(world.codes, world.open_dirs),
-        world.special,
-        fire,
-        series,
-        scratch.arrival,
-        scratch.parent,
-        scratch,
-    )
+    own, own_special = own_masks(world, masks, special, fire, series, fires.holds, fires.place, treated, scratch)
+    n, settled = solve_one(world, own, own_special, fire, series, scratch.arrival, scratch.parent, scratch)
     loss = 0.0
     for i in range(n):
         cell = np.int64(scratch.touched[i])
         k, time = np.int64(scratch.parent[cell]), scratch.arrival[cell]
-        loss += cell_loss(world, world.codes, fire, series, cell, k, time)
+        loss += cell_loss(world, own.codes, fire, series, cell, k, time)
     if n <= len(cells):
         lowest, highest = scratch.touched[0], scratch.touched[0]
         for i in range(n):
@@ -1566,6 +1568,9 @@ def solve_and_store(
 @making
 def solve_states(
     world: World,
+    masks: Masks,
+    special: Maybe,
+    treated: I8,
     fires: Burning,
     states: States,
     owner: I4,
@@ -1575,9 +1580,10 @@ def solve_states(
     counter: I8,
     scratch: Scratch,
 ) -> tuple[I4, F4, I1]:
-    """Solve S fires on the untreated world and keep each one's burned cells in this thread's own arrays, returned.
+    """Solve S fires and keep each one's burned cells in this thread's own arrays, returned.
 
-    Writes start, length and columns of `states`, who holds the fire's cells into owner i4 (S,), and loss f8 (S,).
+    The masks (G, C) hold the treatments of the cells `treated`. Writes start, length and columns of `states`, who holds
+    the fire's cells into owner i4 (S,), and loss f8 (S,).
     """
     cells, times, parents = np.empty(1024, np.int32), np.empty(1024, np.float32), np.empty(1024, np.int8)
     used = 0
@@ -1586,7 +1592,7 @@ def solve_states(
         if s >= len(fires.ignition):
             return cells[:used], times[:used], parents[:used]
         n, settled[s], loss[s] = solve_and_store(
-            world, fires, states, s, cells[used:], times[used:], parents[used:], scratch
+            world, masks, special, treated, fires, states, s, cells[used:], times[used:], parents[used:], scratch
         )
         if used + n > len(cells):  # no room: make some, and burn the fire again
             size = max(2 * len(cells), used + n)
@@ -1594,7 +1600,9 @@ def solve_states(
             more_parents = np.empty(size, np.int8)
             more_cells[:used], more_times[:used], more_parents[:used] = cells[:used], times[:used], parents[:used]
             cells, times, parents = more_cells, more_times, more_parents
-            solve_and_store(world, fires, states, s, cells[used:], times[used:], parents[used:], scratch)
+            solve_and_store(
+                world, masks, special, treated, fires, states, s, cells[used:], times[used:], parents[used:], scratch
+            )
         states.start[s], states.length[s], owner[s] = used, n, worker
         used += n
 

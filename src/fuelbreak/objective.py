@@ -108,6 +108,10 @@ class Objective:
         """Whether it is the plain mean loss."""
         return self.cvar == 0 and self.scenario is None
 
+    def of(self, which: I8) -> Objective:
+        """The same for some of the fires alone."""
+        return self if self.scenario is None else replace(self, scenario=self.scenario[which])
+
     def value(self, loss: F8, weight: F8, untreated: F8) -> float:
         """The objective of losses (S,) of fires with weights (S,): a share of what it is for the untreated losses (S,).
 

@@ -97,6 +97,8 @@ class Job:
         self.simulations = self.solved = 0
         self.untreated = np.empty(0)
         self.ensemble: Ensemble | None = None
+        self.parts, self.part = 1, 0  # in how many parts fires burn, and the one that burns now:
+        self.which = np.arange(len(fires))  # of all fires these
         self.chosen: list[int] = []
         self.open = ~self.units.excluded
         must = np.flatnonzero(self.units.must)
@@ -157,11 +159,21 @@ class Job:
             of = max(round(self.amount / each), 1)
             self.progress(min(round((self.amount - self.left) / each), of), of)
 
+    def tell_search(self, moves: int, most: int) -> None:
+        """Say how far a search is: of its limit, or where it has none of the most moves it may make, if any."""
+        if self.max_simulations is not None:
+            moves, most = min(self.simulations, self.max_simulations), self.max_simulations
+        elif self.max_seconds is not None:
+            most = max(1, round(self.max_seconds))
+            moves = min(round(time.perf_counter() - self.wall), most)
+        if self.progress is not None and most:
+            self.progress(moves, most)
+
     # fires
 
     def room(self, rounds: int = 1) -> bool:
         """Whether the fires may be burned so many times more."""
-        if self.max_simulations is not None and self.simulations + rounds * len(self.fires) > self.max_simulations:
+        if self.max_simulations is not None and self.simulations + rounds * len(self.which) > self.max_simulations:
             return False
         return self.max_seconds is None or time.perf_counter() - self.wall < self.max_seconds
 
@@ -169,22 +181,35 @@ class Job:
         """How many more rounds of the fires, of so many seconds each, fit into a share of the limits."""
         left = float(2**31)
         if self.max_simulations is not None:
-            left = min(left, (share * self.max_simulations - self.simulations) / len(self.fires))
+            left = min(left, (share * self.max_simulations - self.simulations) / len(self.which))
         if self.max_seconds is not None and round_s > 0:
             left = min(left, (share * self.max_seconds - (time.perf_counter() - self.wall)) / round_s)
         return max(0, int(left))
 
-    def burn(self) -> None:
-        """Burn the fires on the untreated landscape; then treat what must be."""
-        self.ensemble = Ensemble(self.landscape, self.fires, workers=None)
-        self.ensemble.reset(0, np.arange(len(self.fires)))
+    def burn(self, parts: int = 1) -> None:
+        """Burn the fires on the untreated landscape; then treat what must be.
+
+        Parameters
+        ----------
+        parts : above 1, fires are brought up to date a part at a time, another with each `go_on`
+        """
+        self.parts, self.part = parts, 0
+        self._take_part()
+        self.ensemble = Ensemble(self.landscape, self.fires, fires_per_episode=len(self.which), workers=None)
+        self.ensemble.reset(0, self.which)
         self.simulations += len(self.fires)
-        self.untreated = self.losses()
+        self.untreated = self.ensemble.untreated_losses()
         self.focus()
         probability, downstream = self.planes()
         self.settle_rank(probability, downstream)
         if self.chosen and self.room():
             self.treat(self.chosen)
+
+    def _take_part(self) -> None:
+        """Settle which fires burn: all, or of those that count every so-manieth."""
+        if self.parts > 1:
+            counting = np.flatnonzero(self.fires.weight > 0)
+            self.which = counting[self.part :: self.parts][: len(counting) // self.parts]
 
     def settle_rank(self, probability: F8, downstream: F8) -> None:
         """Which units are taken first where a rule is indifferent."""
@@ -201,34 +226,47 @@ class Job:
 
     def focus(self) -> None:
         """Weigh fires by what counts for the objective now."""
-        self.weight = self.fires.weight
+        self.weight = self.fires.weight[self.which]
         if not self.objective.is_mean:
-            self.weight = self.objective.focus(self.losses(), self.fires.weight, self.untreated)
+            aim = self.objective.of(self.which)
+            self.weight = aim.focus(self.losses(), self.weight, self.untreated[self.which])
             self.burning.weigh(0, self.weight)
 
     def rebuild(self, chosen: Sequence[int]) -> None:
         """Bring the fires up to date with these units and no others."""
-        self.burning.reset(0, np.arange(len(self.fires)))
-        if chosen:
+        cells = self.units.cells[list(chosen)]
+        self.burning.reset(0, self.which, cells[cells >= 0] if chosen else None)
+        self.simulations += len(self.which)
+        self.focus()
+
+    def go_on(self, chosen: Sequence[int]) -> None:
+        """Bring the fires up to date with these units too; the next part of them with all units, if they are parted."""
+        if self.parts == 1:
             self.treat(chosen)
         else:
-            self.simulations += len(self.fires)
-            self.focus()
+            self.next_part()
+
+    def next_part(self) -> None:
+        """Burn the next part of the fires with the units chosen so far."""
+        self.part = (self.part + 1) % self.parts
+        self._take_part()
+        self.rebuild(self.chosen)
 
     def treat(self, chosen: Sequence[int]) -> None:
         """Bring the fires up to date with these units too."""
         cells = self.units.cells[list(chosen)]
         self.burning.treat(cells[cells >= 0][None])
-        self.simulations += len(self.fires)
+        self.simulations += len(self.which)
         self.focus()
 
     def losses(self) -> F8:
-        """Loss of each fire now (S,)."""
+        """Loss now of each fire that burns (S,)."""
         return np.asarray(self.burning.fire_losses()[0])
 
     def value(self) -> float:
         """The objective now: a share of what it is without breaks."""
-        return self.objective.value(self.losses(), self.fires.weight, self.untreated)
+        aim, which = self.objective.of(self.which), self.which
+        return aim.value(self.losses(), self.fires.weight[which], self.untreated[which])
 
     def planes(self) -> tuple[F8, F8]:
         """Burn probability and downstream value (H, W) as things stand."""
@@ -250,7 +288,7 @@ class Job:
 
     def gains(self, tried: I8) -> F8:
         """What each of some units avoids, exactly."""
-        self.simulations += len(tried) * len(self.fires)
+        self.simulations += len(tried) * len(self.which)
         return np.asarray(self.burning.gains(self.units.cells[tried]).avoided[0])
 
     def gain_of(self, groups: Sequence[Sequence[int]]) -> F8:
@@ -260,7 +298,7 @@ class Job:
         padded = np.full((len(cells), max(map(len, cells))), -1, np.int64)
         for row, each in zip(padded, cells, strict=True):
             row[: len(each)] = each
-        self.simulations += len(groups) * len(self.fires)
+        self.simulations += len(groups) * len(self.which)
         return np.asarray(self.burning.gains(padded).avoided[0])
 
     def best_gain(
@@ -284,7 +322,7 @@ class Job:
         best, reached, at, chunk = None, above, 0, 8
         while at < len(order) and bound[order[at]] >= reached:
             if self.max_simulations is not None:
-                chunk = min(chunk, (self.max_simulations - self.simulations) // len(self.fires) - reserve)
+                chunk = min(chunk, (self.max_simulations - self.simulations) // len(self.which) - reserve)
             if chunk < 1 or not self.room():
                 break
             some = order[at : at + chunk]
@@ -730,8 +768,7 @@ def improve(
         else:
             job.left, job.open, job.chosen = before
             failed += 1
-        if job.progress is not None and job.max_simulations is not None:
-            job.progress(min(job.simulations, job.max_simulations), job.max_simulations)
+        job.tell_search(moves, most_moves or 0)
 
 
 TRIED = 4  # units tried for each one taken out, those of the highest bounds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -84,9 +84,10 @@ class Sight:
     Parameters
     ----------
     weathers : of the fires
+    over : looks whose fires it remembers: what they do is a mean over about so many, each look of equal weight at first
     """
 
-    def __init__(self, landscape: Landscape, weathers: Sequence[Weather]) -> None:
+    def __init__(self, landscape: Landscape, weathers: Sequence[Weather], over: int = 1) -> None:
         row, col, rows, cols = landscape.aoi_window
         self.corner, self.shape = (row, col), (rows, cols)
         names = channel_names("full")
@@ -95,6 +96,8 @@ class Sight:
         live = (*PLANE_NAMES, "downstream_share", "downstream_root")
         self._channels = [names.index(name) if name in LIVE_CHANNELS else -1 for name in live]
         self._treated = self._observation[0, names.index("treated")]
+        self._live = [channel for channel in self._channels if channel >= 0]
+        self._over, self._looks, self._mean = over, 0, np.zeros((1, len(self._live), rows, cols), np.float32)
 
     def __call__(
         self, ensemble: Ensemble, untreated: float, treated: Mask, allowed: Mask, left: int
@@ -110,6 +113,10 @@ class Sight:
         (row, col), (rows, cols) = self.corner, self.shape
         window = np.s_[row : row + rows, col : col + cols]
         ensemble.observe(self._observation, self._channels, self.corner, np.array([max(untreated, 1e-300)]))
+        if self._over > 1:
+            self._looks += 1
+            self._mean += (self._observation[:, self._live] - self._mean) / min(self._looks, self._over)
+            self._observation[:, self._live] = self._mean
         self._treated[:] = treated[window]
         inside = np.ascontiguousarray(allowed[window]).reshape(1, -1)
         return sight(self._observation, inside, np.array([left])), inside
@@ -155,7 +162,7 @@ class _Hand:
 
     def __init__(self, job: Job, network: DQN) -> None:
         self.job, self.network = job, network
-        self.sight = Sight(job.landscape, job.fires.weather)
+        self.sight = Sight(job.landscape, job.fires.weather, min(job.parts, REMEMBERED))
         self.first_loss = float((job.untreated * job.fires.weight).sum() / job.fires.weight.sum())
         cells = job.units.cells
         self._owner = job.units.unit_of.reshape(job.landscape.shape)
@@ -200,7 +207,6 @@ def _by_policy(job: Job, hand: _Hand, passes: int, share: float = 1.0) -> None:
     passes : looks for the whole budget; fewer, with more units each, where the limits leave no time for so many
     share : of the limits that it may take
     """
-    row, col = job.centers
     least, pass_s = 0, 0.0
     while job.affordable().any():
         looked = time.perf_counter()
@@ -208,28 +214,46 @@ def _by_policy(job: Job, hand: _Hand, passes: int, share: float = 1.0) -> None:
         order = np.argsort(-worth, kind="stable")
         order = order[np.isfinite(worth[order])]
         if not job.room():
-            for unit in order:
-                if job.affordable()[unit]:
-                    job.spend(int(unit))
+            _pay(job, order)
             return
         # As many as the best of them that can be paid for.
         n = max(1, int((job.price[order].cumsum() <= job.left + SLACK * job.amount).sum()))
         least = least or -(-n // passes)
-        each = max(least, -(-n // max(1, job.rounds_left(share, pass_s))))
-        placed: list[int] = []
-        best, floor = worth[order[0]], worth[order].mean()
-        for unit in order:
-            if len(placed) == each or not worth[unit] - floor >= NEARLY * (best - floor):
-                break
-            near = np.hypot(row[placed] - row[unit], col[placed] - col[unit]) < APART_CELLS
-            if near.any() or not job.affordable()[unit]:
-                continue
-            job.spend(int(unit))
-            placed.append(int(unit))
+        placed = _pay(job, _apart(job, worth, max(least, -(-n // max(1, job.rounds_left(share, pass_s))))))
         if job.affordable().any():
-            job.treat(placed)
+            job.go_on(placed)
         job.tell()
         pass_s = time.perf_counter() - looked
+
+
+def _apart(job: Job, worth: F8, most: int) -> list[int]:
+    """The units worth most (U,), so many at the most.
+
+    None is within `APART_CELLS` of another or less than `NEARLY` as far above the mean as the best.
+    """
+    known = np.isfinite(worth)
+    if not known.any():
+        return []
+    floor = worth[known].mean()
+    some = np.flatnonzero(known & (worth - floor >= NEARLY * (worth[known].max() - floor)))
+    row, col = job.centers
+    found: list[int] = []
+    for unit in some[np.argsort(-worth[some], kind="stable")].tolist():
+        if len(found) == most:
+            break
+        if not (np.hypot(row[found] - row[unit], col[found] - col[unit]) < APART_CELLS).any():
+            found.append(unit)
+    return found
+
+
+def _pay(job: Job, units: Iterable[int]) -> list[int]:
+    """Spend on those of some units, in their order, that can be paid for: these."""
+    paid = []
+    for unit in units:
+        if job.open[unit] and job.price[unit] <= job.left + SLACK * job.amount:
+            job.spend(int(unit))
+            paid.append(int(unit))
+    return paid
 
 
 def agent(
@@ -279,14 +303,27 @@ def agent_search(
     Fires dispose: a change stays only if the same fires then cost less. It ends at the limit, or after
     `MOVES_PER_UNIT` moves for each unit that changed nothing; without a limit, after so many of any kind.
 
+    A budget of more than `MOST_MOVED` units would take too many such moves. There the agent sweeps over its plan, so
+    many units at once as make `passes` looks: takes them out, looks, puts those back that then gain most, and goes on
+    with the next, until the limit; without one, `SWEEPS` times over the plan. Only about `PART` of the fires burn at a
+    time, others at each look, and what `REMEMBERED` looks saw is kept in mind: thousands of fires for the price of
+    hundreds, so that a plan does not suit a few fires alone.
+
     Parameters
     ----------
     network, passes : as for `agent`
     tried : units that are tried exactly for each that is put back, those the agent wants most
     """
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
+    network = _pretrained() if network is None else network
+    if job.left > MOST_MOVED * job.price[job.open].mean():
+        job.burn(max(1, int((fires.weight > 0).sum()) // PART))
+        hand = _Hand(job, network)
+        _by_policy(job, hand, passes, PLACING_SWEPT)
+        _sweep(job, hand, passes, tried)
+        return job.plan("agent_search")
     job.burn()
-    hand = _Hand(job, _pretrained() if network is None else network)
+    hand = _Hand(job, network)
     _by_policy(job, hand, passes, PLACING)
     if job.room(5):
         job.rebuild(job.chosen)
@@ -297,6 +334,36 @@ def agent_search(
 
 
 MOVES_PER_UNIT = 6
+MOST_MOVED, PART, REMEMBERED = 1000, 200, 20
+PLACING_SWEPT, SWEEPS = 0.4, 3
+
+
+def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
+    """Take some units out, look, put back what then gains most; go on with the next of the plan, around and around."""
+    must, movable = ([unit for unit in job.chosen if job.units.must[unit] == first] for first in (True, False))
+    each = -(-len(movable) // passes)
+    most = 0 if job.max_simulations or job.max_seconds else SWEEPS * passes
+    at = looks = 0
+    while movable and job.room(1 + (1 + tried) * each) and (not most or looks < most):
+        out = movable[at : at + each]
+        for unit in out:
+            job.take_back(unit)
+        job.next_part()
+        worth = hand.worth()
+        wanted = list(out)
+        worth[out] = -np.inf
+        while more := _apart(job, worth, (1 + tried) * len(out) - len(wanted)):
+            wanted += more
+            worth[more] = -np.inf
+        gain = job.gains(np.array(wanted)) / np.maximum(job.price[wanted], SLACK)
+        put = _pay(job, np.array(wanted)[np.argsort(-gain, kind="stable")])
+        if job.affordable().any():  # where prices differ, money may be left
+            put += _pay(job, np.argsort(-worth, kind="stable"))
+        movable[at : at + each] = put
+        at = (at + len(put)) % len(movable)
+        looks += 1
+        job.tell_search(looks, most)
+    job.chosen = must + movable
 
 
 def _wanted(job: Job, hand: _Hand, tried: int) -> Place:

@@ -1382,7 +1382,17 @@ class Ensemble:
 
     def _solve_bank(self) -> tuple[States, F8]:
         """The untreated states of all fires of the bank, and their losses."""
-        n, fires = len(self.fires), self._bank_fires
+        fires, n = self._bank_fires, len(self.fires)
+        # A few fires first: what they burn says whether all of it will fit.
+        tried = min(n, 32)
+        untreated = Masks(self.world.codes, self.world.open_dirs), self.world.special, np.empty(0, np.int64)
+        some, _ = self._solve(*untreated, fires._replace(ignition=fires.ignition[:tried]), 1)
+        _refuse_beyond_memory(27.0 * float(some.length.mean()) * n, f"the burned cells of {n} fires")
+        return self._solve(*untreated, fires, self._workers)
+
+    def _solve(self, masks: Masks, special: Any, treated: I8, fires: Burning, workers: int) -> tuple[States, F8]:
+        """States of as many fires as have an ignition, burned anew among padded cells treated, and their losses."""
+        n = len(fires.ignition)
         states = States(
             np.empty(0, np.int32),
             np.empty(0, np.float32),
@@ -1393,25 +1403,29 @@ class Ensemble:
         )
         owner, settled, loss = np.zeros(n, np.int32), np.zeros(n, np.int64), np.zeros(n)
         kept: dict[int, tuple[Any, Any, Any]] = {}  # by worker: cells, times and parents of the fires it solved
-        # A few fires first: what they burn says whether all of it will fit.
-        tried = min(n, 32)
         counter = np.zeros(1, np.int64)
-        some = fires._replace(ignition=fires.ignition[:tried])  # the kernel burns as many as have an ignition
-        _kernels.solve_states(self.world, some, states, owner, 0, loss, settled, counter, self._scratch[0])
-        expected = 9.0 * float(states.length[:tried].mean()) * n
-        _refuse_beyond_memory(3 * expected, f"the burned cells of {n} fires")
-        counter[:] = 0
 
         def work(worker: int) -> None:
             kept[worker] = _kernels.solve_states(
-                self.world, fires, states, owner, worker, loss, settled, counter, self._scratch[worker]
+                self.world,
+                masks,
+                special,
+                treated,
+                fires,
+                states,
+                owner,
+                worker,
+                loss,
+                settled,
+                counter,
+                self._scratch[worker],
             )
 
-        parallel.run_threads(work, self._workers)
+        parallel.run_threads(work, workers)
         start = np.zeros(n, np.int64)
         np.cumsum(states.length[:-1], out=start[1:])
         total = int(states.length.sum())
-        bank = states._replace(
+        solved = states._replace(
             cell=np.empty(total, np.int32),
             arrival=np.empty(total, np.float32),
             parent=np.empty(total, np.int8),
@@ -1421,19 +1435,25 @@ class Ensemble:
             here, there = start[i], states.start[i]
             size = int(states.length[i])
             cell, arrival, parent = kept[owner[i]]
-            bank.cell[here : here + size] = cell[there : there + size]
-            bank.arrival[here : here + size] = arrival[there : there + size]
-            bank.parent[here : here + size] = parent[there : there + size]
+            solved.cell[here : here + size] = cell[there : there + size]
+            solved.arrival[here : here + size] = arrival[there : there + size]
+            solved.parent[here : here + size] = parent[there : there + size]
         self._solved += int(settled.sum())
-        return bank, loss
+        return solved, loss
 
     @property
     def cells_solved(self) -> int:
         """Cells settled so far, in all: by the bank, by repairs and by trying units."""
         return self._solved + int(self._settled.sum())
 
-    def reset(self, episode: int, which: I8) -> None:
-        """Start an episode anew: no breaks, and the bank's fires `which` (S,)."""
+    def reset(self, episode: int, which: I8, standing: npt.ArrayLike | None = None) -> None:
+        """Start an episode anew with the bank's fires `which` (S,).
+
+        Parameters
+        ----------
+        standing : firebreaks that stand already, flat cells (n,), -1 for none: as `treat` would have it, but the fires
+            are burned anew among them, which is sooner where they are many and stop most of what burns
+        """
         which, n = np.asarray(which), len(self.fires)
         fits = which.shape == (self.fires_per_episode,) and which.dtype.kind == "i"
         fits = fits and isinstance(episode, int | np.integer) and 0 <= episode < self.episodes
@@ -1444,12 +1464,10 @@ class Ensemble:
             )
         if not self.fires.weight[which].any():
             raise InputError("reset: these fires all weigh 0, so they judge nothing; take others")
-        _kernels.copy_states(self._bank, which, self._states, episode, episode * self._region, self._room)
         self._codes[episode], self._open_dirs[episode] = self.world.codes, self.world.open_dirs
         if self._special is not None:
             self._special[episode] = 0
         self._treated[episode], self._treatments[episode] = -1, 0
-        np.take(self._bank_loss, which, out=self._loss[episode])
         fires, bank = self._burning, self._bank_fires
         fires.ignition[episode], fires.weather[episode] = bank.ignition[which], bank.weather[which]
         fires.duration_min[episode], fires.row[episode] = bank.duration_min[which], which
@@ -1459,6 +1477,26 @@ class Ensemble:
         self._weight_sum[episode] = self._weight[episode].sum()
         self._whole_weight[episode] = self._exact_weight[which]
         self._with_planes[episode] = 0
+        first = episode * self._region
+        if standing is None:
+            np.take(self._bank_loss, which, out=self._loss[episode])
+            _kernels.copy_states(self._bank, which, self._states, episode, first, self._room)
+            return
+        treated = np.full((self.episodes, np.size(standing)), -1, np.int64)
+        treated[episode] = self._padded(np.asarray(standing)[None], "standing", 1)[0]
+        _kernels.treat_episodes(self.world, self._codes, self._open_dirs, self._special, treated, False)
+        self._note(treated)
+        mine = fires._replace(
+            ignition=fires.ignition[episode],
+            weather=fires.weather[episode],
+            duration_min=fires.duration_min[episode],
+            row=fires.row[episode],
+            series=None if fires.series is None else fires.series[episode],
+        )
+        masks = Masks(self._codes[episode], self._open_dirs[episode])
+        special = None if self._special is None else self._special[episode]
+        states, self._loss[episode] = self._solve(masks, special, treated[episode], mine, self._workers)
+        _kernels.copy_states(states, np.arange(len(which)), self._states, episode, first, self._room)
 
     def _padded(self, cells: npt.ArrayLike, what: str, leading: int | None) -> I8:
         """Flat cells (n,) or (n, m), -1 for none, as padded cells (n, m)."""
@@ -1485,13 +1523,7 @@ class Ensemble:
         if self._codes_before is not self._codes:
             self._codes_before[:] = self._codes
         _kernels.treat_episodes(self.world, self._codes, self._open_dirs, self._special, padded, altered)
-        if self._burning.holds is not None:
-            place = self._treatments[:, None] + np.arange(padded.shape[1])
-            missing = int(place.max()) + 1 - self._treated.shape[1]
-            if missing > 0:
-                self._treated = np.pad(self._treated, ((0, 0), (0, missing)), constant_values=-1)
-            np.put_along_axis(self._treated, place, padded, axis=1)
-            self._treatments += padded.shape[1]
+        self._note(padded)
         counter = np.zeros(1, np.int64)
 
         def work(worker: int) -> None:
@@ -1518,6 +1550,16 @@ class Ensemble:
         if self._workers > 1:
             self._repaired = int(self._settled.sum()) - self._settled_before
             self._settled_before += self._repaired
+
+    def _note(self, treated: I8) -> None:
+        """Remember what was treated (E, n), padded cells, where breaks may not hold."""
+        if self._burning.holds is not None:
+            place = self._treatments[:, None] + np.arange(treated.shape[1])
+            missing = int(place.max()) + 1 - self._treated.shape[1]
+            if missing > 0:
+                self._treated = np.pad(self._treated, ((0, 0), (0, missing)), constant_values=-1)
+            np.put_along_axis(self._treated, place, treated, axis=1)
+            self._treatments += treated.shape[1]
 
     def _threads_for(self, work_ns: float) -> int:
         """How many threads are worth waking for that much work."""
@@ -1599,6 +1641,10 @@ class Ensemble:
             raise InputError(f"weigh: give {self.fires_per_episode} weights from 0, not all of them 0")
         self._whole_weight[episode] = _exact_weights(given, self._weight_steps)
         self._with_planes[episode] = 0
+
+    def untreated_losses(self) -> F8:
+        """Loss of each fire of the bank without breaks (n,)."""
+        return self._bank_loss.copy()
 
     def fire_losses(self) -> F8:
         """Loss of each fire of each episode under its plan (E, S)."""

@@ -10,8 +10,7 @@ WHAT is one of
   search   agent+search against the planners named best on the development half: in as many simulations as they may use
            ("agent_search"), and in the CPU time that the best of them took ("agent_search_timed")
   far      zero-shot: 100 x 100, and with --tiles RASTER 50 x 50 cells of Montana
-  large    200 x 200 and 500 x 500 at 5 %, beside all that the best planner finds in the same CPU time; what that finds
-           without a limit, and agent+search in the time it takes
+  large    agent+search at 200 x 200 and 500 x 500, 5 %, against the best of several planners in the same CPU time
   speed    a plan for 50 x 50 at 5 % on 200 fires
   update   the part of an update that is not the network's own forward and backward pass, one thread
 
@@ -22,6 +21,7 @@ again.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -35,15 +35,16 @@ from fuelbreak import leaderboard, parallel, planners, policy
 from fuelbreak.agents.dqn import DQN
 from fuelbreak.agents.network import QNetwork
 from fuelbreak.agents.replay import Replay, Symmetry
+from fuelbreak.evaluate import evaluate
 from fuelbreak.generate import generated_landscape, generated_season
 from fuelbreak.landscape import Plan, budget_units
-from fuelbreak.leaderboard import RESAMPLES, SHARE, Course, fires_for
+from fuelbreak.leaderboard import HELDOUT, RESAMPLES, SHARE, Course, fires_for
 from fuelbreak.lessons import make_lesson, make_world
 from fuelbreak.planners import Planner
 from fuelbreak.pretrain import PretrainConfig, learner
 from fuelbreak.scenarios import Fires
 from fuelbreak.simulate import settle_duration
-from fuelbreak.spread import spread, warm_up
+from fuelbreak.spread import warm_up
 
 FIRST_SEED = 500_000  # of generated courses: below all that an agent learns on, above the leaderboard's
 SIZES, GENERATED_SIZES = (20, 40, 50), (20, 24, 32, 40, 50)
@@ -194,57 +195,66 @@ def measure(what: str, courses: Iterator[Course], of: int, folder: Path, network
     return measured
 
 
-# Cells a side, seed, share of the burnable cells that a mean fire burns.
-LARGE = ((200, 600_001, 0.05), (200, 600_003, 0.05), (500, 600_002, 0.01), (500, 600_004, 0.01))
-OTHER_FIRES = (200, 500, 1000)
+# Cells a side: seed of the first landscape (every second is one), how many, share of the burnable cells that a mean
+# fire burns, CPU seconds that every planner has.
+LARGE = {200: (600_001, 8, 0.05, 20.0), 500: (600_002, 6, 0.01, 60.0)}
+LARGE_FIRES = 4000
+# The best of these counts on each landscape, by the held-out fires themselves: more than anybody can know beforehand.
+RIVALS = {
+    200: (("lines", 200), ("lines", 500), ("lines", 1000), ("cells_and_lines", 500)),
+    500: (("lines", 1000), ("lines", 4000), ("cells_and_lines", 4000), ("static_dpv", 4000)),
+}
 
 
-def large(network) -> None:
-    """Large landscapes; the best planner may take any number of fires and simulations in the agent's CPU time.
-
-    The agent plans on as many fires as burn a cell ten times. Of all that the planner finds in that time its best plan
-    counts, by the held-out fires themselves: more than it can know. Last is what it finds without a limit, and what the
-    agent with search finds in the time that takes.
-    """
-    for size, seed, share in LARGE:
-        land = generated_landscape(size, size, seed, buffer_cells=25)
-        season = generated_season(seed)
+def large_landscapes(size: int) -> Iterator[Course]:
+    first, n, share, _ = LARGE[size]
+    for seed in range(first, first + 2 * n, 2):
+        land, season = generated_landscape(size, size, seed, buffer_cells=25), generated_season(seed)
         minutes = settle_duration(land, season, seed, share, fires=100, halvings=9)
-        about = {"weather": season, "duration_min": minutes}
-        judge = Fires.draw(land, 2000, seed, purpose="heldout", **about)
-        untreated = spread(land, judge).mean_loss
+        yield Course(f"large-{size}-{seed}", land, season, minutes, seed)
 
-        def told(name: str, plan: Plan, fires: int) -> float:
-            avoided = 1 - spread(land, judge, plan).mean_loss / untreated  # noqa: B023
-            print(
-                f"  {name} on {fires:,} fires: {avoided:.1%}, CPU {plan.seconds:.1f} s, "
-                f"{plan.simulations:,} simulations",
-                flush=True,
-            )
-            return avoided
 
-        drawn = {n: Fires.draw(land, n, seed, **about) for n in OTHER_FIRES}
-        began = time.perf_counter()
-        n = round(10 / share)
-        ours = policy.agent(land, drawn[n], "5%", network=network)
-        print(f"{size} x {size}, {len(ours.cells):,} cells, wall {time.perf_counter() - began:.0f} s", flush=True)
-        agent, best = told("agent", ours, n), 0.0
-        for other, fires in drawn.items():
-            limit, before = 10 * other, -1
-            while True:
-                plan = planners.PLANNERS[BEST](land, fires, "5%", max_simulations=limit)
-                if plan.seconds > ours.seconds or plan.simulations == before:
-                    break
-                best, before, limit = max(best, told(BEST, plan, other)), plan.simulations, 3 * limit
-            with patch("time.perf_counter", time.process_time):
-                plan = planners.PLANNERS[BEST](land, fires, "5%", max_seconds=ours.seconds)
-            best = max(best, told(f"{BEST} in that time", plan, other))
-        print(f"  agent over the best of {BEST}: {100 * (agent - best):+.1f} points", flush=True)
-        free = planners.PLANNERS[BEST](land, drawn[n], "5%")
-        told(f"{BEST} without a limit", free, n)
-        with patch("time.perf_counter", time.process_time):
-            found = policy.agent_search(land, drawn[n], "5%", max_seconds=free.seconds, network=network)
-        told("agent+search", found, n)
+def large(size: int, networks: Sequence[DQN], folder: Path) -> None:
+    """Agent and search on large landscapes, beside planners on any number of fires in the same CPU time."""
+    seconds = LARGE[size][3]
+    agents = " ".join(network.digest for network in networks)
+    measured: Measured = [([], []) for _ in networks]
+    for course in large_landscapes(size):
+        kept = folder / f"{course.name}.npz"
+        if not kept.is_file() or str(np.load(kept)["agents"]) != f"{agents} {seconds}":
+            rows, shares = plan_large(course, networks, seconds)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(kept, agents=f"{agents} {seconds}", rows=json.dumps(rows), shares=shares)
+        with np.load(kept) as saved:
+            rows, shares = json.loads(str(saved["rows"])), saved["shares"]
+        rivals = range(len(networks), len(rows))
+        best = max(rivals, key=lambda i: shares[i, 0])
+        told = ", ".join(f"{row['method']} {shares[i, 0]:.1%} in {row['seconds']:.0f} s" for i, row in enumerate(rows))
+        print(f"{course.name}, {rows[0]['units']:,} cells: {told}", flush=True)
+        for i, (found, their_shares) in enumerate(measured):
+            found.append([row | {"method": name} for row, name in ((rows[i], "agent_search"), (rows[best], "best"))])
+            their_shares.append(shares[[i, best]])
+    tell(f"{size} x {size}, {seconds:g} s", measured, [("agent_search", "best")], [LARGE_FIRES])
+
+
+def plan_large(course: Course, networks: Sequence[DQN], seconds: float) -> tuple[list[dict], np.ndarray]:
+    """What each agent and each rival finds in so many CPU seconds: rows, and loss avoided as `run_course` gives it."""
+    land, about = course.landscape, {"weather": course.season, "duration_min": course.duration_min}
+    by = [(f"agent {i}", partial(policy.agent_search, network=each), LARGE_FIRES) for i, each in enumerate(networks)]
+    by += [(f"{name} on {n:,}", planners.PLANNERS[name], n) for name, n in RIVALS[land.aoi_window[2]]]
+    plans: dict[str, Plan] = {}
+    for name, planner, n in by:
+        fires = Fires.draw(land, n, course.seed, **about)
+        with patch("time.perf_counter", time.process_time):  # the clock of a shared machine counts others' work too
+            plans[name] = planner(land, fires, "5%", seed=course.seed, max_seconds=seconds)
+    heldout = Fires.draw(land, HELDOUT, course.seed, purpose="heldout", **about)
+    scores = evaluate(plans, land, heldout, scenarios={})
+    rows = [
+        {"method": name, "level": LARGE_FIRES, "units": len(plan.cells)}
+        | {"seconds": plan.seconds, "simulations": plan.simulations}
+        for name, plan in plans.items()
+    ]
+    return rows, scores.resampled(list(plans))
 
 
 def speed(network) -> None:
@@ -315,11 +325,15 @@ def main() -> None:
     if asked.what == "update":
         update()
         return
-    if asked.what in ("large", "speed"):
-        (large if asked.what == "large" else speed)(policy.load_agent(asked.agent[0]))
+    if asked.what == "speed":
+        speed(policy.load_agent(asked.agent[0]))
         return
     parallel.use_at_most(1)  # one core each: then CPU time is time
     networks = [policy.load_agent(where) for where in asked.agent]
+    if asked.what == "large":
+        for size in LARGE:
+            large(size, networks, asked.out)
+        return
     levels = (200,) if asked.what == "greedy" else tuple(int(level) for level in asked.levels.split(","))
     halves = {"policy": SIZES, "greedy": SIZES, "search": (), "far": (100,)}
 

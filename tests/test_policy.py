@@ -152,6 +152,106 @@ def test_search_goes_on_while_its_limit_allows_and_changes_come(land, fires, sha
     assert limited.simulations > unlimited.simulations
 
 
+# ------------------------------------------------------------------------------------- sweeps over large plans
+
+
+@pytest.fixture
+def sweeping(monkeypatch):
+    """Any plan counts as a large one; parts of 20 fires."""
+    monkeypatch.setattr(policy, "MOST_MOVED", 0)
+    monkeypatch.setattr(policy, "FEWEST_IN_PART", 20)
+    monkeypatch.setattr(policy, "REMEMBERED", 60)
+
+
+def test_fires_burn_a_part_at_a_time_and_every_part_comes(land, fires):
+    weight = np.where(np.arange(60) % 10 == 3, 0.0, 1.0)  # 54 fires count
+    scenario = np.arange(60) // 30
+    objective = Objective(cvar=0.5, scenario=scenario)
+    job = planners.Job(land, fires.weighed(weight), 6, 0, None, None, None, objective, None)
+    job.burn(4)
+    untreated = spread(land, fires).loss
+    np.testing.assert_array_equal(job.untreated, untreated)
+    for unit in (30, 55, 80):
+        job.spend(unit)
+    seen = [job.which]
+    for _ in range(4):
+        job.next_part()
+        plan = job.plan("some")
+        loss = spread(land, fires.take(job.which), plan).loss
+        np.testing.assert_array_equal(job.losses(), loss)
+        aim = Objective(cvar=0.5, scenario=scenario[job.which])
+        assert job.value() == aim.value(loss, weight[job.which], untreated[job.which])
+        seen.append(job.which)
+    assert seen[4].tolist() == seen[0].tolist()
+    together = np.concatenate(seen[:4])
+    assert len(np.unique(together)) == len(together) == 52  # thirteen each
+    assert weight[together].all()
+    assert job.simulations == 60 + 4 * 13
+
+
+def test_what_looks_saw_is_remembered(land, fires):
+    job = planners.Job(land, fires, 6, 0, None, None, None, None, None)
+    job.burn(3)
+    names = channel_names("full")
+    live = [names.index(name) for name in ("burn_probability", "earliness", "toward_north", "downstream_share")]
+    memory, plain = policy.Sight(land, fires.weather, 2), policy.Sight(land, fires.weather)
+    looks, treated = [], np.zeros(land.shape, bool)
+    for look in range(4):
+        for sight in (memory, plain):
+            sight(job.burning, 100.0, treated, land.treatable, 5)
+        looks.append(plain._observation.copy())
+        expected = looks[0]
+        for i, other in enumerate(looks[1:], 2):  # the first two alike, then each as a half
+            expected = expected + (other - expected) / min(i, 2)
+        np.testing.assert_allclose(memory._observation[:, live], expected[:, live], rtol=1e-5, atol=1e-7)
+        still = [i for i in range(len(names)) if names[i] not in policy.LIVE_CHANNELS]
+        np.testing.assert_array_equal(memory._observation[:, still], plain._observation[:, still])
+        treated.flat[job.units.cells[40 + look]] = True
+        job.next_part()
+
+
+def test_sweeps_keep_limits_and_spend_the_budget_where_it_may_be(land, fires, shaken, sweeping):
+    flat = np.flatnonzero(land.treatable)
+    excluded, must = np.zeros(land.shape, bool), np.zeros(land.shape, bool)
+    excluded.flat[flat[: len(flat) // 2]] = True
+    must.flat[flat[-3:]] = True
+    cost = 1.0 + np.indices(land.shape)[1] % 3
+    units = Units.of_cells(land, cost=cost, excluded=excluded, must=must)
+    price, amount = prices(land, units, "$40")
+
+    def check(done: int, of: int) -> None:
+        assert 0 <= done <= of
+
+    for limits in ({}, {"max_simulations": 60}, {"max_simulations": 900}, {"max_seconds": 0.2}):
+        plan = policy.agent_search(land, fires, "$40", network=shaken, units=units, progress=check, **limits)
+        assert not excluded.flat[plan.cells].any()
+        assert set(flat[-3:].tolist()) <= set(plan.cells.tolist())
+        spent = price[units.unit_of[plan.cells]].sum()
+        assert amount - 1.0 < spent <= amount + 1e-9
+        assert plan.simulations <= limits.get("max_simulations", np.inf)
+
+
+def test_sweeps_move_units_and_find_better_places(sweeping, monkeypatch):
+    network = policy.load_agent(policy.PRETRAINED)
+    gained = []
+    for seed in (900_010, 900_011):
+        land, season = generated_landscape(40, 40, seed, buffer_cells=6), generated_season(seed)
+        about = {"weather": season, "duration_min": settle_duration(land, season, seed, 0.1, fires=100)}
+        fires, judge = (Fires.draw(land, 400, seed, purpose=purpose, **about) for purpose in ("train", "heldout"))
+        monkeypatch.setattr(policy, "FEWEST_IN_PART", 100)
+        with monkeypatch.context() as no_sweeps:
+            no_sweeps.setattr(policy, "SWEEPS", 0)
+            placed = policy.agent_search(land, fires, "5%", network=network)
+        swept = policy.agent_search(land, fires, "5%", network=network)
+        assert len(swept.cells) == len(placed.cells)
+        assert set(swept.cells.tolist()) != set(placed.cells.tolist())
+        again = policy.agent_search(land, fires, "5%", network=network)
+        assert again.cells.tolist() == swept.cells.tolist()
+        losses = [spread(land, judge, plan).mean_loss for plan in (placed, swept)]
+        gained.append((losses[0] - losses[1]) / spread(land, judge).mean_loss)
+    assert min(gained) > 0.02
+
+
 def test_the_agent_that_ships_beats_sequential_dpv():
     network = policy.load_agent(policy.PRETRAINED)
     assert (network.channels, network.prior_channel) == (len(policy.SIGHT), policy.PRIOR)

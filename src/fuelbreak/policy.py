@@ -160,9 +160,9 @@ def load_agent(where: str | Path) -> DQN:
 class _Hand:
     """The agent at work on a job: it looks, and says what each unit is worth for its price."""
 
-    def __init__(self, job: Job, network: DQN) -> None:
+    def __init__(self, job: Job, network: DQN, over: int = 1) -> None:
         self.job, self.network = job, network
-        self.sight = Sight(job.landscape, job.fires.weather, min(job.parts, REMEMBERED))
+        self.sight = Sight(job.landscape, job.fires.weather, min(job.parts, over))
         self.first_loss = float((job.untreated * job.fires.weight).sum() / job.fires.weight.sum())
         cells = job.units.cells
         self._owner = job.units.unit_of.reshape(job.landscape.shape)
@@ -317,9 +317,10 @@ def agent_search(
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     network = _pretrained() if network is None else network
     if job.left > MOST_MOVED * job.price[job.open].mean():
-        job.burn(max(1, int((fires.weight > 0).sum()) // PART))
-        hand = _Hand(job, network)
-        _by_policy(job, hand, passes, PLACING_SWEPT)
+        part = max(FEWEST_IN_PART, int(landscape.area_of_interest.sum()) // CELLS_A_FIRE)
+        job.burn(max(1, int((fires.weight > 0).sum()) // part))
+        hand = _Hand(job, network, REMEMBERED // part)
+        _by_policy(job, hand, passes // FASTER, PLACING_SWEPT)
         _sweep(job, hand, passes, tried)
         return job.plan("agent_search")
     job.burn()
@@ -334,17 +335,18 @@ def agent_search(
 
 
 MOVES_PER_UNIT = 6
-MOST_MOVED, PART, REMEMBERED = 1000, 200, 20
-PLACING_SWEPT, SWEEPS = 0.4, 3
+MOST_MOVED, PLACING_SWEPT, SWEEPS = 1000, 0.4, 3
+CELLS_A_FIRE, FEWEST_IN_PART, REMEMBERED = 300, 400, 4000
+FASTER = 2
 
 
 def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
     """Take some units out, look, put back what then gains most; go on with the next of the plan, around and around."""
     must, movable = ([unit for unit in job.chosen if job.units.must[unit] == first] for first in (True, False))
     each = -(-len(movable) // passes)
-    most = 0 if job.max_simulations or job.max_seconds else SWEEPS * passes
+    most = None if job.max_simulations or job.max_seconds else SWEEPS * passes
     at = looks = 0
-    while movable and job.room(1 + (1 + tried) * each) and (not most or looks < most):
+    while movable and job.room(1 + (1 + tried) * each) and (most is None or looks < most):
         out = movable[at : at + each]
         for unit in out:
             job.take_back(unit)
@@ -362,7 +364,7 @@ def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
         movable[at : at + each] = put
         at = (at + len(put)) % len(movable)
         looks += 1
-        job.tell_search(looks, most)
+        job.tell_search(looks, most or 0)
     job.chosen = must + movable
 
 

@@ -320,6 +320,7 @@ def main() -> None:
     ask.add_argument("--half", choices=("dev", "test", "none"), default="test")
     ask.add_argument("--tiles", type=Path)
     ask.add_argument("--levels", default="10000,100000")
+    ask.add_argument("--sizes", default="200,500", help="of large landscapes")
     asked = ask.parse_args()
     warm_up()
     if asked.what == "update":
@@ -331,7 +332,7 @@ def main() -> None:
     parallel.use_at_most(1)  # one core each: then CPU time is time
     networks = [policy.load_agent(where) for where in asked.agent]
     if asked.what == "large":
-        for size in LARGE:
+        for size in map(int, asked.sizes.split(",")):
             large(size, networks, asked.out)
         return
     levels = (200,) if asked.what == "greedy" else tuple(int(level) for level in asked.levels.split(","))

@@ -157,6 +157,11 @@ def load_agent(where: str | Path) -> DQN:
     return agent
 
 
+def _typical(job: Job) -> float:
+    """What a unit takes on average of those that may be treated."""
+    return max(float(job.price[job.open].mean()), SLACK) if job.open.any() else 1.0
+
+
 class _Hand:
     """The agent at work on a job: it looks, and says what each unit is worth for its price."""
 
@@ -166,7 +171,7 @@ class _Hand:
         self.first_loss = float((job.untreated * job.fires.weight).sum() / job.fires.weight.sum())
         cells = job.units.cells
         self._owner = job.units.unit_of.reshape(job.landscape.shape)
-        self._typical = max(float(job.price[job.open].mean()), SLACK) if job.open.any() else 1.0
+        self._typical = _typical(job)
         self._some = np.maximum(cells, 0), cells >= 0
 
     def worth(self) -> F8:
@@ -305,8 +310,8 @@ def agent_search(
 
     A budget of more than `MOST_MOVED` units would take too many such moves. There the agent sweeps over its plan, so
     many units at once as make `passes` looks: takes them out, looks, puts those back that then gain most, and goes on
-    with the next, until the limit; without one, `SWEEPS` times over the plan. Only about `PART` of the fires burn at a
-    time, others at each look, and what `REMEMBERED` looks saw is kept in mind: thousands of fires for the price of
+    with the next, until the limit; without one, `SWEEPS` times over the plan. Only a part of the fires burns at a time,
+    another at each look, and what the last `REMEMBERED` did is kept in mind: thousands of fires for the price of
     hundreds, so that a plan does not suit a few fires alone.
 
     Parameters
@@ -316,11 +321,11 @@ def agent_search(
     """
     job = Job(landscape, fires, budget, seed, max_simulations, max_seconds, units, objective, progress)
     network = _pretrained() if network is None else network
-    if job.left > MOST_MOVED * job.price[job.open].mean():
+    if min(job.left / _typical(job), job.open.sum()) > MOST_MOVED:
         part = max(FEWEST_IN_PART, int(landscape.area_of_interest.sum()) // CELLS_A_FIRE)
         job.burn(max(1, int((fires.weight > 0).sum()) // part))
         hand = _Hand(job, network, REMEMBERED // part)
-        _by_policy(job, hand, passes // FASTER, PLACING_SWEPT)
+        _by_policy(job, hand, -(-passes // 2), PLACING_SWEPT)  # in half the looks, since sweeps mend it
         _sweep(job, hand, passes, tried)
         return job.plan("agent_search")
     job.burn()
@@ -336,8 +341,9 @@ def agent_search(
 
 MOVES_PER_UNIT = 6
 MOST_MOVED, PLACING_SWEPT, SWEEPS = 1000, 0.4, 3
+# Fires in a part: one for so many cells, so that fires of a few thousand cells burn each some ten times, but not fewer;
+# and how many are kept in mind.
 CELLS_A_FIRE, FEWEST_IN_PART, REMEMBERED = 300, 400, 4000
-FASTER = 2
 
 
 def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:

@@ -324,7 +324,10 @@ def as_episode(case):
     )  # fmt: skip
     scratch, settled = _kernels.make_scratch(world), np.zeros(n, np.int64)
     counter, owner = np.zeros(1, np.int64), np.zeros(n, np.int32)
-    cells = _kernels.solve_states(world, case.burning, empty, owner, 0, np.zeros(n), settled, counter, scratch)
+    untreated = _kernels.Masks(world.codes, world.open_dirs), world.special, np.empty(0, np.int64)
+    cells = _kernels.solve_states(
+        world, *untreated, case.burning, empty, owner, 0, np.zeros(n), settled, counter, scratch
+    )
     bank = empty._replace(cell=cells[0], arrival=cells[1], parent=cells[2])
     room = len(world.value)
     states = _kernels.States(

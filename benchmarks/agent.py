@@ -196,35 +196,36 @@ def measure(what: str, courses: Iterator[Course], of: int, folder: Path, network
 
 
 # Cells a side: seed of the first landscape (every second is one), how many, share of the burnable cells that a mean
-# fire burns, CPU seconds that every planner has.
-LARGE = {200: (600_001, 8, 0.05, 20.0), 500: (600_002, 6, 0.01, 60.0)}
+# fire burns.
+LARGE = {200: (600_001, 8, 0.05), 500: (600_002, 6, 0.01)}
 LARGE_FIRES = 4000
-# The best of these counts on each landscape, by the held-out fires themselves: more than anybody can know beforehand.
+# By cells a side and the CPU seconds that every planner has: planners, and on how many fires. The best of these counts
+# on each landscape, by the held-out fires themselves: more than anybody can know beforehand.
 RIVALS = {
-    200: (("lines", 200), ("lines", 500), ("lines", 1000), ("cells_and_lines", 500)),
-    500: (("lines", 1000), ("lines", 4000), ("cells_and_lines", 4000), ("static_dpv", 4000)),
+    (200, 20): (("lines", 200), ("lines", 500), ("lines", 1000), ("cells_and_lines", 500)),
+    (200, 40): (("lines", 500), ("lines", 1000), ("lines", 2000), ("cells_and_lines", 1000)),
+    (500, 60): (("lines", 1000), ("lines", 4000), ("cells_and_lines", 4000), ("static_dpv", 4000)),
 }
 
 
 def large_landscapes(size: int) -> Iterator[Course]:
-    first, n, share, _ = LARGE[size]
+    first, n, share = LARGE[size]
     for seed in range(first, first + 2 * n, 2):
         land, season = generated_landscape(size, size, seed, buffer_cells=25), generated_season(seed)
         minutes = settle_duration(land, season, seed, share, fires=100, halvings=9)
         yield Course(f"large-{size}-{seed}", land, season, minutes, seed)
 
 
-def large(size: int, networks: Sequence[DQN], folder: Path) -> None:
+def large(size: int, seconds: int, networks: Sequence[DQN], folder: Path) -> None:
     """Agent and search on large landscapes, beside planners on any number of fires in the same CPU time."""
-    seconds = LARGE[size][3]
     agents = " ".join(network.digest for network in networks)
     measured: Measured = [([], []) for _ in networks]
     for course in large_landscapes(size):
-        kept = folder / f"{course.name}.npz"
-        if not kept.is_file() or str(np.load(kept)["agents"]) != f"{agents} {seconds}":
+        kept = folder / f"{course.name}-{seconds}s.npz"
+        if not kept.is_file() or str(np.load(kept)["agents"]) != agents:
             rows, shares = plan_large(course, networks, seconds)
             folder.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(kept, agents=f"{agents} {seconds}", rows=json.dumps(rows), shares=shares)
+            np.savez_compressed(kept, agents=agents, rows=json.dumps(rows), shares=shares)
         with np.load(kept) as saved:
             rows, shares = json.loads(str(saved["rows"])), saved["shares"]
         rivals = range(len(networks), len(rows))
@@ -234,14 +235,14 @@ def large(size: int, networks: Sequence[DQN], folder: Path) -> None:
         for i, (found, their_shares) in enumerate(measured):
             found.append([row | {"method": name} for row, name in ((rows[i], "agent_search"), (rows[best], "best"))])
             their_shares.append(shares[[i, best]])
-    tell(f"{size} x {size}, {seconds:g} s", measured, [("agent_search", "best")], [LARGE_FIRES])
+    tell(f"{size} x {size}, {seconds} s", measured, [("agent_search", "best")], [LARGE_FIRES])
 
 
-def plan_large(course: Course, networks: Sequence[DQN], seconds: float) -> tuple[list[dict], np.ndarray]:
+def plan_large(course: Course, networks: Sequence[DQN], seconds: int) -> tuple[list[dict], np.ndarray]:
     """What each agent and each rival finds in so many CPU seconds: rows, and loss avoided as `run_course` gives it."""
     land, about = course.landscape, {"weather": course.season, "duration_min": course.duration_min}
     by = [(f"agent {i}", partial(policy.agent_search, network=each), LARGE_FIRES) for i, each in enumerate(networks)]
-    by += [(f"{name} on {n:,}", planners.PLANNERS[name], n) for name, n in RIVALS[land.aoi_window[2]]]
+    by += [(f"{name} on {n:,}", planners.PLANNERS[name], n) for name, n in RIVALS[land.aoi_window[2], seconds]]
     plans: dict[str, Plan] = {}
     for name, planner, n in by:
         fires = Fires.draw(land, n, course.seed, **about)
@@ -332,8 +333,9 @@ def main() -> None:
     parallel.use_at_most(1)  # one core each: then CPU time is time
     networks = [policy.load_agent(where) for where in asked.agent]
     if asked.what == "large":
-        for size in map(int, asked.sizes.split(",")):
-            large(size, networks, asked.out)
+        for size, seconds in RIVALS:
+            if str(size) in asked.sizes.split(","):
+                large(size, seconds, networks, asked.out)
         return
     levels = (200,) if asked.what == "greedy" else tuple(int(level) for level in asked.levels.split(","))
     halves = {"policy": SIZES, "greedy": SIZES, "search": (), "far": (100,)}

@@ -218,44 +218,49 @@ def large_landscapes(size: int) -> Iterator[Course]:
 
 def large(size: int, seconds: int, networks: Sequence[DQN], folder: Path) -> None:
     """Agent and search on large landscapes, beside planners on any number of fires in the same CPU time."""
+    search = [("agent_search", partial(policy.agent_search, network=each), LARGE_FIRES) for each in networks]
+    rivals = [(f"{name} on {n:,}", planners.PLANNERS[name], n) for name, n in RIVALS[size, seconds]]
     agents = " ".join(network.digest for network in networks)
     measured: Measured = [([], []) for _ in networks]
     for course in large_landscapes(size):
-        kept = folder / f"{course.name}-{seconds}s.npz"
-        if not kept.is_file() or str(np.load(kept)["agents"]) != agents:
-            rows, shares = plan_large(course, networks, seconds)
-            folder.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(kept, agents=agents, rows=json.dumps(rows), shares=shares)
-        with np.load(kept) as saved:
-            rows, shares = json.loads(str(saved["rows"])), saved["shares"]
-        rivals = range(len(networks), len(rows))
-        best = max(rivals, key=lambda i: shares[i, 0])
-        told = ", ".join(f"{row['method']} {shares[i, 0]:.1%} in {row['seconds']:.0f} s" for i, row in enumerate(rows))
-        print(f"{course.name}, {rows[0]['units']:,} cells: {told}", flush=True)
-        for i, (found, their_shares) in enumerate(measured):
-            found.append([row | {"method": name} for row, name in ((rows[i], "agent_search"), (rows[best], "best"))])
-            their_shares.append(shares[[i, best]])
+        kept = folder / f"{course.name}-{seconds}s"
+        ours, our_shares = plan_large(course, search, seconds, kept.with_name(f"{kept.name}-agents.npz"), agents)
+        theirs, their_shares = plan_large(course, rivals, seconds, kept.with_name(f"{kept.name}-rivals.npz"), "")
+        told = ", ".join(
+            f"{row['method']} {share[0]:.1%} in {row['seconds']:.0f} s"
+            for row, share in zip(ours + theirs, [*our_shares, *their_shares], strict=True)
+        )
+        print(f"{course.name}, {ours[0]['units']:,} cells: {told}", flush=True)
+        best = int(np.argmax(their_shares[:, 0]))
+        for i, (rows, shares) in enumerate(measured):
+            rows.append([ours[i], theirs[best] | {"method": "best"}])
+            shares.append(np.stack([our_shares[i], their_shares[best]]))
     tell(f"{size} x {size}, {seconds} s", measured, [("agent_search", "best")], [LARGE_FIRES])
 
 
-def plan_large(course: Course, networks: Sequence[DQN], seconds: int) -> tuple[list[dict], np.ndarray]:
-    """What each agent and each rival finds in so many CPU seconds: rows, and loss avoided as `run_course` gives it."""
+def plan_large(
+    course: Course, by: Sequence[tuple[str, Planner, int]], seconds: int, kept: Path, agents: str
+) -> tuple[list[dict], np.ndarray]:
+    """What planners find on so many fires in so many CPU seconds: rows, and loss avoided as `run_course` gives it."""
+    if kept.is_file():
+        with np.load(kept) as saved:
+            if str(saved["agents"]) == agents:
+                return json.loads(str(saved["rows"])), saved["shares"]
     land, about = course.landscape, {"weather": course.season, "duration_min": course.duration_min}
-    by = [(f"agent {i}", partial(policy.agent_search, network=each), LARGE_FIRES) for i, each in enumerate(networks)]
-    by += [(f"{name} on {n:,}", planners.PLANNERS[name], n) for name, n in RIVALS[land.aoi_window[2], seconds]]
+    rows: list[dict] = []
     plans: dict[str, Plan] = {}
-    for name, planner, n in by:
+    for i, (name, planner, n) in enumerate(by):
         fires = Fires.draw(land, n, course.seed, **about)
         with patch("time.perf_counter", time.process_time):  # the clock of a shared machine counts others' work too
-            plans[name] = planner(land, fires, "5%", seed=course.seed, max_seconds=seconds)
+            plan = planner(land, fires, "5%", seed=course.seed, max_seconds=seconds)
+        plans[f"{i}"] = plan
+        rows.append({"method": name, "level": LARGE_FIRES, "units": len(plan.cells)})
+        rows[-1] |= {"seconds": plan.seconds, "simulations": plan.simulations}
     heldout = Fires.draw(land, HELDOUT, course.seed, purpose="heldout", **about)
-    scores = evaluate(plans, land, heldout, scenarios={})
-    rows = [
-        {"method": name, "level": LARGE_FIRES, "units": len(plan.cells)}
-        | {"seconds": plan.seconds, "simulations": plan.simulations}
-        for name, plan in plans.items()
-    ]
-    return rows, scores.resampled(list(plans))
+    shares = evaluate(plans, land, heldout, scenarios={}).resampled(list(plans))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(kept, agents=agents, rows=json.dumps(rows), shares=shares)
+    return rows, shares
 
 
 def speed(network) -> None:

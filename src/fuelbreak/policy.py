@@ -310,9 +310,9 @@ def agent_search(
 
     A budget of more than `MOST_MOVED` units would take too many such moves. There the agent sweeps over its plan, so
     many units at once as make `passes` looks: takes them out, looks, puts those back that then gain most, and goes on
-    with the next, until the limit; without one, `SWEEPS` times over the plan. Only a part of the fires burns at a time,
-    another at each look, and what the last `REMEMBERED` did is kept in mind: thousands of fires for the price of
-    hundreds, so that a plan does not suit a few fires alone.
+    with the next, and after the last with those that gained least, until the limit; without one, for `SWEEPS` times
+    the looks. Only a part of the fires burns at a time, another at each look, and what the last `REMEMBERED` did is
+    kept in mind: thousands of fires for the price of hundreds, so that a plan does not suit a few fires alone.
 
     Parameters
     ----------
@@ -341,19 +341,24 @@ def agent_search(
 
 MOVES_PER_UNIT = 6
 MOST_MOVED, PLACING_SWEPT, SWEEPS = 1000, 0.4, 3
+DOUBTED = 4  # once all units had their turn, every so-manieth is put in question: those that gained least
 # Fires in a part: one for so many cells, so that fires of a few thousand cells burn each some ten times, but not fewer;
 # and how many are kept in mind.
 CELLS_A_FIRE, FEWEST_IN_PART, REMEMBERED = 300, 400, 4000
 
 
 def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
-    """Take some units out, look, put back what then gains most; go on with the next of the plan, around and around."""
-    must, movable = ([unit for unit in job.chosen if job.units.must[unit] == first] for first in (True, False))
+    """Take some units out, look, put back what then gains most; go on with the next.
+
+    Once all had their turn it comes to those that gained least when they were put in, and so on.
+    """
+    movable = [unit for unit in job.chosen if not job.units.must[unit]]
     each = -(-len(movable) // passes)
     most = None if job.max_simulations or job.max_seconds else SWEEPS * passes
-    at = looks = 0
-    while movable and job.room(1 + (1 + tried) * each) and (most is None or looks < most):
-        out = movable[at : at + each]
+    gained = np.zeros(len(job.units))  # by each for its price, when it was put in last
+    queue, looks = movable, 0
+    while queue and job.room(1 + (1 + tried) * each) and (most is None or looks < most):
+        out, queue = queue[:each], queue[each:]
         for unit in out:
             job.take_back(unit)
         job.next_part()
@@ -363,15 +368,15 @@ def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
         while more := _apart(job, worth, (1 + tried) * len(out) - len(wanted)):
             wanted += more
             worth[more] = -np.inf
-        gain = job.gains(np.array(wanted)) / np.maximum(job.price[wanted], SLACK)
-        put = _pay(job, np.array(wanted)[np.argsort(-gain, kind="stable")])
+        gained[wanted] = job.gains(np.array(wanted)) / np.maximum(job.price[wanted], SLACK)
+        _pay(job, np.array(wanted)[np.argsort(-gained[wanted], kind="stable")])
         if job.affordable().any():  # where prices differ, money may be left
-            put += _pay(job, np.argsort(-worth, kind="stable"))
-        movable[at : at + each] = put
-        at = (at + len(put)) % len(movable)
+            _pay(job, np.argsort(-worth, kind="stable"))
         looks += 1
+        if not queue:
+            movable = [unit for unit in job.chosen if not job.units.must[unit]]
+            queue = sorted(movable, key=lambda unit: gained[unit])[: -(-len(movable) // DOUBTED)]
         job.tell_search(looks, most or 0)
-    job.chosen = must + movable
 
 
 def _wanted(job: Job, hand: _Hand, tried: int) -> Place:

@@ -132,7 +132,7 @@ def tell(title: str, measured: Measured, pairs: Sequence[tuple[str, str]], level
             ]
             avoided = mean_avoided(measured, name, level)
             used, cpu = (np.mean([row[what] for row in mine]) for what in ("simulations", "seconds"))
-            print(f"  {level:>9,} {name:20} {avoided:5.1f} %  simulations {used:>9,.0f}  CPU {cpu:.2f} s")
+            print(f"  {level:>9,} {name:22} {avoided:5.1f} %  simulations {used:>9,.0f}  CPU {cpu:.2f} s")
         for ours, theirs in pairs:
             mean, low, high, won = difference(measured, ours, theirs, level)
             each = ", ".join(f"{difference([one], ours, theirs, level)[0]:+.1f}" for one in measured)
@@ -217,8 +217,13 @@ def large_landscapes(size: int) -> Iterator[Course]:
 
 
 def large(size: int, seconds: int, networks: Sequence[DQN], folder: Path) -> None:
-    """Agent and search on large landscapes, beside planners on any number of fires in the same CPU time."""
-    search = [("agent_search", partial(policy.agent_search, network=each), LARGE_FIRES) for each in networks]
+    """Agent and search on large landscapes, beside planners on several numbers of fires in the same CPU time.
+
+    Against each of them, and against the best on each landscape ("best"), which held-out fires name after the fact.
+    """
+    search = [
+        (f"agent {i}", partial(policy.agent_search, network=network), LARGE_FIRES) for i, network in enumerate(networks)
+    ]
     rivals = [(f"{name} on {n:,}", planners.PLANNERS[name], n) for name, n in RIVALS[size, seconds]]
     agents = " ".join(network.digest for network in networks)
     measured: Measured = [([], []) for _ in networks]
@@ -233,9 +238,10 @@ def large(size: int, seconds: int, networks: Sequence[DQN], folder: Path) -> Non
         print(f"{course.name}, {ours[0]['units']:,} cells: {told}", flush=True)
         best = int(np.argmax(their_shares[:, 0]))
         for i, (rows, shares) in enumerate(measured):
-            rows.append([ours[i], theirs[best] | {"method": "best"}])
-            shares.append(np.stack([our_shares[i], their_shares[best]]))
-    tell(f"{size} x {size}, {seconds} s", measured, [("agent_search", "best")], [LARGE_FIRES])
+            rows.append([ours[i] | {"method": "agent_search"}, *theirs, theirs[best] | {"method": "best"}])
+            shares.append(np.stack([our_shares[i], *their_shares, their_shares[best]]))
+    against = [*(name for name, _, _ in rivals), "best"]
+    tell(f"{size} x {size}, {seconds} s", measured, [("agent_search", name) for name in against], [LARGE_FIRES])
 
 
 def plan_large(

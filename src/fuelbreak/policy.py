@@ -344,7 +344,7 @@ MOST_MOVED, PLACING_SWEPT, SWEEPS = 1000, 0.4, 3
 DOUBTED = 4  # once all units had their turn, every so-manieth is put in question: those that gained least
 # Fires in a part: one for so many cells, so that fires of a few thousand cells burn each some ten times, but not fewer;
 # and how many are kept in mind.
-CELLS_A_FIRE, FEWEST_IN_PART, REMEMBERED = 300, 400, 4000
+CELLS_A_FIRE, FEWEST_IN_PART, REMEMBERED = 300, 200, 4000
 
 
 def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:

@@ -231,6 +231,31 @@ def test_sweeps_keep_limits_and_spend_the_budget_where_it_may_be(land, fires, sh
         assert plan.simulations <= limits.get("max_simulations", np.inf)
 
 
+def test_sweeps_come_back_to_what_gained_least(land, fires, shaken, sweeping, monkeypatch):
+    gains, take_back = planners.Job.gains, planners.Job.take_back
+    gained, out, told = {}, [], []  # the last gain of each unit; units taken out; plan and gains before each
+
+    def tried_exactly(job, tried):
+        found = gains(job, tried)
+        gained.update(zip(tried.tolist(), found, strict=True))
+        return found
+
+    def taken_back(job, unit):
+        out.append(unit)
+        told.append((list(job.chosen), dict(gained)))
+        take_back(job, unit)
+
+    monkeypatch.setattr(planners.Job, "gains", tried_exactly)
+    monkeypatch.setattr(planners.Job, "take_back", taken_back)
+    policy.agent_search(land, fires, 16, network=shaken, passes=8)
+    assert len(out) == 3 * 8 * 2  # eight looks thrice, two units each
+    assert sorted(out[:16]) == sorted(told[0][0])  # each of the plan that was placed, once
+    for at in range(16, 48, 4):  # then a quarter, again and again
+        chosen, gain = told[at]
+        assert len(chosen) == 16
+        assert out[at : at + 4] == sorted(chosen, key=lambda unit, gain=gain: gain[unit])[:4]
+
+
 def test_sweeps_find_better_places_on_a_large_landscape(monkeypatch):
     network, seed = policy.load_agent(policy.PRETRAINED), 900_010
     land, season = generated_landscape(150, 150, seed, buffer_cells=15), generated_season(seed)

@@ -19,7 +19,7 @@ from fuelbreak.agents.dqn import DQN, DQNConfig
 from fuelbreak.env import Episodes, channel_names
 from fuelbreak.errors import InputError
 from fuelbreak.generate import generated_landscape, generated_season
-from fuelbreak.landscape import Landscape, Units, budget_units, prices
+from fuelbreak.landscape import Landscape, Plan, Units, budget_units, prices
 from fuelbreak.objective import Objective
 from fuelbreak.scenarios import Fires
 from fuelbreak.simulate import settle_duration
@@ -256,6 +256,29 @@ def test_sweeps_come_back_to_what_gained_least(land, fires, shaken, sweeping, mo
         assert out[at : at + 4] == sorted(chosen, key=lambda unit, gain=gain: gain[unit])[:4]
 
 
+def test_swept_plans_are_ordered_break_by_break(land, fires):
+    """Two breaks of three cells, the better one first; then what nothing is known of, and before all what must be."""
+    flat = np.flatnonzero(land.treatable)
+    row, col = np.divmod(flat, land.shape[1])
+
+    def unit(r: int, c: int) -> int:
+        return int(np.flatnonzero((row == row.min() + r) & (col == col.min() + c))[0])
+
+    first, second = [unit(2, 2), unit(3, 3), unit(3, 4)], [unit(8, 2), unit(8, 3), unit(9, 3)]
+    unknown, must = [unit(6, 9), unit(0, 9)], unit(0, 0)
+    marked = np.zeros(land.shape, bool)
+    marked.flat[flat[must]] = True
+    job = planners.Job(land, fires, 9, 0, None, None, Units.of_cells(land, must=marked), None, None)
+    assert job.chosen == [must]
+    gained = np.full(len(flat), -np.inf)
+    gained[first], gained[second] = (1.0, 9.0, 5.0), (7.0, 1.0, 4.0)
+    for each in (unknown[0], *second, *first, unknown[1]):
+        job.spend(each)
+    policy._order_by_break(job, gained)
+    expected = [must, first[1], first[2], first[0], second[0], second[2], second[1], *unknown]
+    assert job.chosen == expected
+
+
 def test_sweeps_find_better_places_on_a_large_landscape(monkeypatch):
     network, seed = policy.load_agent(policy.PRETRAINED), 900_010
     land, season = generated_landscape(150, 150, seed, buffer_cells=15), generated_season(seed)
@@ -268,7 +291,10 @@ def test_sweeps_find_better_places_on_a_large_landscape(monkeypatch):
         assert len(plan.cells) > policy.MOST_MOVED
         losses.append(spread(land, judge, plan).mean_loss)
     assert losses[1] == losses[2]  # the same again
-    assert losses[0] - losses[1] > 0.02 * spread(land, judge).mean_loss
+    untreated = spread(land, judge).mean_loss
+    assert losses[0] - losses[1] > 0.02 * untreated
+    half = Plan(plan.cells[: len(plan.cells) // 2], land.shape)
+    assert untreated - spread(land, judge, half).mean_loss > 0.5 * (untreated - losses[1])  # any first part is a plan
 
 
 def test_the_agent_that_ships_beats_sequential_dpv():

@@ -539,9 +539,9 @@ def plan(
         str, typer.Option(help="pretrained, a run's folder or a .safetensors file, for --method agent and agent+search")
     ] = PRETRAINED,
     max_simulations: Annotated[
-        int | None, _flag("--max-simulations", "fires the planner may burn in all", panel=_SEARCH)
+        int | None, _flag("--max-simulations", "fires each planner may burn in all", panel=_SEARCH)
     ] = None,
-    max_seconds: Annotated[float | None, _flag("--max-seconds", "seconds the planner may take", panel=_SEARCH)] = None,
+    max_seconds: Annotated[float | None, _flag("--max-seconds", "seconds each planner may take", panel=_SEARCH)] = None,
     robust: Annotated[
         str | None, _flag("--robust", "plan for other weather too: worst (case) or cvar", panel=_SEARCH)
     ] = None,
@@ -707,7 +707,7 @@ def _plan(
         say("prepare", 0.0, COMPILING)
         warm_up()
         plans: dict[str, Plan] = {}
-        # The chosen method first, then the rules it is set against.
+        # The chosen method first, then the rules it is set against, which may take no more.
         for name in dict.fromkeys((method, *planners.RULES)):
             say("plan", 0.0, name)
             plans[name] = (by if name == method else planners.planner(name))(
@@ -716,7 +716,7 @@ def _plan(
                 budget,
                 progress=partial(_tell_plan, say, name),
                 **how,
-                **(limits if name == method else {}),
+                **limits,
             )
         chosen = plans[method]
         resamples = aims.resamples

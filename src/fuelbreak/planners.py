@@ -93,7 +93,7 @@ class Job:
         self.price, self.left = prices(landscape, self.units, budget)
         self.amount = self.left
         self.max_simulations, self.max_seconds = max_simulations, max_seconds
-        self.progress = progress
+        self.progress, self.placed_share = progress, 0.0
         self.simulations = self.solved = 0
         self.untreated = np.empty(0)
         self.ensemble: Ensemble | None = None
@@ -152,12 +152,14 @@ class Job:
                 self.spend(int(unit))
         self.tell()
 
-    def tell(self) -> None:
-        """Say how much of the budget is spent, in units where they are alike."""
+    def tell(self, share: float = 1.0) -> None:
+        """Say how much of the budget is spent, in units where they are alike; spent whole, such a share is done."""
         if self.progress is not None:
             each = float(self.price.mean())
             of = max(round(self.amount / each), 1)
-            self.progress(min(round((self.amount - self.left) / each), of), of)
+            done, of = min(round((self.amount - self.left) / each), of), round(of / share)
+            self.placed_share = done / of
+            self.progress(done, of)
 
     def tell_search(self, moves: int, most: int) -> None:
         """Say how far a search is: of its limit, or where it has none of the most moves it may make, if any."""
@@ -167,7 +169,7 @@ class Job:
             most = max(1, round(self.max_seconds))
             moves = min(round(time.perf_counter() - self.wall), most)
         if self.progress is not None and most:
-            self.progress(moves, most)
+            self.progress(max(moves, round(self.placed_share * most)), most)
 
     # fires
 

@@ -254,6 +254,20 @@ def test_units_where_no_planning_fire_burned_are_told(tif, tmp_path, capsys):
     assert "no planning fire" not in out
 
 
+def test_a_plan_that_suits_its_own_fires_alone_is_told(tif, tmp_path, capsys):
+    asked = ("--heldout", "100", "--duration", "30", "--buffer", "0", "--budget", "60", "--method", "lines")
+    for simulations, fitted in ((4, True), (600, False)):
+        folder = tmp_path / str(simulations)
+        code, out, _ = run(capsys, "plan", tif, *asked, "--simulations", str(simulations), "--out", folder)
+        assert code == 0
+        with (folder / "scores.csv").open(newline="") as file:
+            row = next(row for row in csv.DictReader(file) if row["plan"] == "lines")
+        own, others = float(row["training_loss_avoided"]), float(row["loss_avoided"])
+        assert (own - others > 0.2) == fitted
+        assert (f"note: lines avoids {own:.0%} of the loss of the 4 fires" in out) == fitted
+        assert ("suits those few alone" in out) == fitted
+
+
 def test_a_real_landscape_burns_eight_hours_and_it_is_said(tif, capsys):
     code, _, err = run(capsys, "simulate", tif, "-n", "3")
     assert code == 0

@@ -522,6 +522,7 @@ def demo(
 
 _TREAT, _SEARCH = "Treatment units", "Planner"
 RESAMPLED, SOON_S = 20, 20.0
+FITTED = 0.2  # loss avoided on the fires of the plan above that on held-out ones: more fires are called for
 
 
 @app.command()
@@ -799,6 +800,12 @@ def _plan(
         print(
             f"note: {idle} of {len(chosen)} cells lie where no planning fire burned; "
             "raise --simulations or lower --budget"
+        )
+    own, others_avoid = scores.training.get(method, 0.0), scores.loss_avoided(method)[0]
+    if own - others_avoid > FITTED:
+        print(
+            f"note: {method} avoids {own:.0%} of the loss of the {aims.simulations} fires it was planned on and "
+            f"{others_avoid:.0%} of that of others, so it suits those few alone; raise --simulations for a better plan"
         )
     print(f"plan, maps and scores: {folder}")
 

@@ -152,6 +152,16 @@ def test_search_goes_on_while_its_limit_allows_and_changes_come(land, fires, sha
     assert limited.simulations > unlimited.simulations
 
 
+def _constrained(land) -> tuple[Units, np.ndarray, set[int]]:
+    """Cells of differing cost as units, the half that is excluded (H, W), and three that must be treated."""
+    flat = np.flatnonzero(land.treatable)
+    excluded, must = np.zeros(land.shape, bool), np.zeros(land.shape, bool)
+    excluded.flat[flat[: len(flat) // 2]] = True
+    must.flat[flat[-3:]] = True
+    cost = 1.0 + np.indices(land.shape)[1] % 3
+    return Units.of_cells(land, cost=cost, excluded=excluded, must=must), excluded, set(flat[-3:].tolist())
+
+
 # ------------------------------------------------------------------------------------- sweeps over large plans
 
 
@@ -211,12 +221,7 @@ def test_what_looks_saw_is_remembered(land, fires):
 
 
 def test_sweeps_keep_limits_and_spend_the_budget_where_it_may_be(land, fires, shaken, sweeping):
-    flat = np.flatnonzero(land.treatable)
-    excluded, must = np.zeros(land.shape, bool), np.zeros(land.shape, bool)
-    excluded.flat[flat[: len(flat) // 2]] = True
-    must.flat[flat[-3:]] = True
-    cost = 1.0 + np.indices(land.shape)[1] % 3
-    units = Units.of_cells(land, cost=cost, excluded=excluded, must=must)
+    units, excluded, must = _constrained(land)
     price, amount = prices(land, units, "$40")
 
     def check(done: int, of: int) -> None:
@@ -225,7 +230,7 @@ def test_sweeps_keep_limits_and_spend_the_budget_where_it_may_be(land, fires, sh
     for limits in ({}, {"max_simulations": 60}, {"max_simulations": 900}, {"max_seconds": 0.2}):
         plan = policy.agent_search(land, fires, "$40", network=shaken, units=units, progress=check, **limits)
         assert not excluded.flat[plan.cells].any()
-        assert set(flat[-3:].tolist()) <= set(plan.cells.tolist())
+        assert must <= set(plan.cells.tolist())
         spent = price[units.unit_of[plan.cells]].sum()
         assert amount - 1.0 < spent <= amount + 1e-9
         assert plan.simulations <= limits.get("max_simulations", np.inf)
@@ -314,15 +319,10 @@ def test_the_agent_that_ships_beats_sequential_dpv():
 
 @pytest.mark.parametrize("plan_by", [policy.agent, policy.agent_search])
 def test_the_budget_is_spent_where_it_may_be(land, fires, shaken, plan_by):
-    flat = np.flatnonzero(land.treatable)
-    excluded, must = np.zeros(land.shape, bool), np.zeros(land.shape, bool)
-    excluded.flat[flat[: len(flat) // 2]] = True
-    must.flat[flat[-3:]] = True
-    cost = 1.0 + np.indices(land.shape)[1] % 3
-    units = Units.of_cells(land, cost=cost, excluded=excluded, must=must)
+    units, excluded, must = _constrained(land)
     plan = plan_by(land, fires, "$30", network=shaken, units=units, max_simulations=3000)
     assert not excluded.flat[plan.cells].any()
-    assert set(flat[-3:].tolist()) <= set(plan.cells.tolist())
+    assert must <= set(plan.cells.tolist())
     price, amount = prices(land, units, "$30")
     assert price[units.unit_of[plan.cells]].sum() <= amount + 1e-9
     assert amount - price[units.unit_of[plan.cells]].sum() < 1.0 + 1e-9

@@ -171,6 +171,10 @@ class Job:
         if self.progress is not None and most:
             self.progress(max(moves, round(self.placed_share * most)), most)
 
+    def movable(self) -> list[int]:
+        """The units chosen so far that need not be treated, in their order."""
+        return [unit for unit in self.chosen if not self.units.must[unit]]
+
     # fires
 
     def room(self, rounds: int = 1) -> bool:
@@ -737,7 +741,7 @@ def improve(
     queue: list[int] = []
     moves = failed = 0
     while job.room(4) and (most_moves is None or moves < most_moves):
-        movable = [unit for unit in job.chosen if not job.units.must[unit]]
+        movable = job.movable()
         if failed >= patience * len(movable):
             break
         if not queue:
@@ -818,7 +822,7 @@ def _anneal(job: Job) -> None:
     for move in range(moves):
         if not job.room():
             break
-        out = int(rng.choice([unit for unit in job.chosen if not job.units.must[unit]] or [-1]))
+        out = int(rng.choice(job.movable() or [-1]))
         if out < 0:
             break
         before = job.left, job.open.copy(), list(job.chosen)

@@ -352,7 +352,7 @@ def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
 
     Once all had their turn it comes to those that gained least when they were put in, and so on.
     """
-    movable = [unit for unit in job.chosen if not job.units.must[unit]]
+    movable = job.movable()
     each = -(-len(movable) // passes)
     most = None if job.max_simulations or job.max_seconds else SWEEPS * passes
     gained = np.full(len(job.units), -np.inf)  # by each for its price, when it was put in last
@@ -374,7 +374,7 @@ def _sweep(job: Job, hand: _Hand, passes: int, tried: int) -> None:
             _pay(job, np.argsort(-worth, kind="stable"))
         looks += 1
         if not queue:
-            movable = [unit for unit in job.chosen if not job.units.must[unit]]
+            movable = job.movable()
             queue = sorted(movable, key=lambda unit: gained[unit])[: -(-len(movable) // DOUBTED)]
         job.tell_search(looks, most or 0)
     _order_by_break(job, gained)
@@ -387,8 +387,8 @@ def _order_by_break(job: Job, gained: F8) -> None:
     """
     from scipy.ndimage import label
 
-    must = job.units.must[job.chosen]
-    movable = np.array(job.chosen, np.int64)[~must]
+    must = [unit for unit in job.chosen if job.units.must[unit]]
+    movable = np.array(job.movable(), np.int64)
     cells = job.units.cells[movable]
     treated = np.zeros(job.landscape.shape, bool)
     treated.flat[cells[cells >= 0]] = True
@@ -398,7 +398,7 @@ def _order_by_break(job: Job, gained: F8) -> None:
     n = np.bincount(of[known], minlength=treated.size + 1)
     mean = np.bincount(of[known], gain[known], treated.size + 1) / np.maximum(n, 1)
     order = np.lexsort((-gain, np.where(known, of, 0), -np.where(known, mean[of], 0), ~known))
-    job.chosen = [*np.array(job.chosen, np.int64)[must].tolist(), *movable[order].tolist()]
+    job.chosen = must + movable[order].tolist()
 
 
 def _wanted(job: Job, hand: _Hand, tried: int) -> Place:

@@ -903,6 +903,12 @@ def test_wind_and_moisture_that_differ_from_cell_to_cell_burn_alike_in_windows(f
     assert not np.array_equal(changed.loss, whole.loss)
 
 
+def test_the_cost_of_a_bank_is_that_of_its_fires():
+    land = Landscape.demo(30, 30, seed=2)
+    fires = Fires.draw(land, 50, seed=3, duration_min=90)
+    assert Ensemble(land, fires).cells_solved == spread(land, fires).cells_solved > 0
+
+
 @pytest.mark.parametrize("kind", ["constant", "hourly", "may not hold", "beside shaded"])
 def test_breaks_that_stand_from_the_start_are_those_treated_then(land, fires, kind):
     fires = hourly(land) if kind == "hourly" else fires

@@ -1388,6 +1388,7 @@ class Ensemble:
         untreated = Masks(self.world.codes, self.world.open_dirs), self.world.special, np.empty(0, np.int64)
         some, _ = self._solve(*untreated, fires._replace(ignition=fires.ignition[:tried]), 1)
         _refuse_beyond_memory(27.0 * float(some.length.mean()) * n, f"the burned cells of {n} fires")
+        self._solved = 0  # these are solved again with the others
         return self._solve(*untreated, fires, self._workers)
 
     def _solve(self, masks: Masks, special: Any, treated: I8, fires: Burning, workers: int) -> tuple[States, F8]:

@@ -1,0 +1,96 @@
+"""What training on a landscape is worth, from nothing and from the agent that ships, on tiles of a real one.
+
+    python benchmarks/fine_tuning.py RASTER [--half dev|test] [--out FOLDER]
+
+On each 50 x 50 tile of western Montana that the leaderboard has, `fuelbreak train` runs as it comes, once from
+nothing and once from the agent that ships, with a seed of its own. Plans are made on the same 500 fires and judged on
+the same 2000 held-out ones: loss avoided and differences with 95 % intervals over tiles and fires. What was trained
+stands in the folder, and is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuelbreak import planners, policy
+from fuelbreak.evaluate import RESAMPLES, evaluate
+from fuelbreak.leaderboard import SEEDS, TILES
+from fuelbreak.scenarios import Fires
+from fuelbreak.train import TrainConfig, make_config, train
+
+SEARCH = 100_000  # simulations of the searches
+PAIRS = (
+    ("tuned", "as it ships"),
+    ("tuned", "from nothing"),
+    ("from nothing", "sequential_dpv"),
+    ("as it ships", "sequential_dpv"),
+    ("tuned", "sequential_dpv"),
+    ("tuned + search", "ships + search"),
+    ("tuned + search", "lines"),
+    ("ships + search", "lines"),
+)
+
+
+def trained(settings: dict[str, Any], start: str | None, folder: Path) -> tuple[TrainConfig, Path, float]:
+    """A training that goes on from `start`: its configuration, the folder of its run, and minutes (0: done before)."""
+    config = make_config(settings | {"start": start, "output_dir": str(folder)})
+    done = [path.parent for path in folder.glob("train-*/done")]
+    if done:
+        return config, done[0], 0.0
+    began = time.perf_counter()
+    run = train(config).folder
+    (run / "done").touch()
+    return config, run, (time.perf_counter() - began) / 60
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("raster", type=Path)
+    ask.add_argument("--half", choices=("dev", "test"), default="test")
+    ask.add_argument("--out", type=Path, default=Path("runs/fine-tuning"))
+    asked = ask.parse_args()
+    shares = []
+    names: list[str] = []
+    for i, (row, col) in enumerate(TILES[asked.half]):
+        seed, where = SEEDS[asked.half] + 500 + i, asked.out / f"{asked.half}-{i + 1}"
+        settings = {"landscape": str(asked.raster), "window": [row, col, 50, 50], "buffer_cells": 15, "seed": seed}
+        config, nothing, minutes = trained(settings, None, where / "nothing")
+        _, tuned, more = trained(settings, policy.PRETRAINED, where / "tuned")
+        land = config.open()
+        about = {"weather": config.season(land, "kept"), "duration_min": config.fire_simulation_max_duration}
+        fires = Fires.draw(land, config.planning_simulations, seed, **about)
+        agents = {"as it ships": policy.PRETRAINED, "from nothing": str(nothing), "tuned": str(tuned)}
+        by = {name: partial(policy.agent, network=policy.load_agent(agent)) for name, agent in agents.items()}
+        plans = {name: planner(land, fires, config.budget, seed=seed) for name, planner in by.items()}
+        searches = {
+            "ships + search": partial(policy.agent_search, network=policy.load_agent(policy.PRETRAINED)),
+            "tuned + search": partial(policy.agent_search, network=policy.load_agent(str(tuned))),
+            "lines": planners.lines,
+        }
+        plans["sequential_dpv"] = planners.sequential_dpv(land, fires, config.budget, seed=seed)
+        for name, planner in searches.items():
+            plans[name] = planner(land, fires, config.budget, seed=seed, max_simulations=SEARCH)
+        heldout = Fires.draw(land, config.heldout_simulations, seed, purpose="heldout", **about)
+        names = list(plans)
+        shares.append(evaluate(plans, land, heldout, scenarios={}).resampled(names))
+        told = ", ".join(f"{name} {share[0]:.1%}" for name, share in zip(names, shares[-1], strict=True))
+        print(f"{asked.half}-{i + 1}: {told}; trained in {minutes:.1f} and {more:.1f} min", flush=True)
+    drawn = np.random.default_rng(8).integers(0, len(shares), (RESAMPLES, len(shares)))
+    at = {name: i for i, name in enumerate(names)}
+    print("mean: " + ", ".join(f"{name} {np.mean([share[i, 0] for share in shares]):.1%}" for name, i in at.items()))
+    for ours, theirs in PAIRS:
+        per = np.stack([share[at[ours]] - share[at[theirs]] for share in shares])
+        # Resample b takes tiles at random, and of each of them its own b-th resample of fires.
+        means = [per[tiles, b + 1].mean() for b, tiles in enumerate(drawn)]
+        low, high = 100 * np.quantile(means, [0.025, 0.975])
+        print(f"{ours} over {theirs}: {100 * per[:, 0].mean():+.1f} points ({low:+.1f} to {high:+.1f})")
+
+
+if __name__ == "__main__":
+    main()

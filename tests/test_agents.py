@@ -433,6 +433,23 @@ def test_target_network_follows_slowly(make_agent):
             torch.testing.assert_close(after, 0.75 * before + 0.25 * online, atol=1e-6, rtol=1e-5)
 
 
+def test_the_averaged_agent_acts_by_the_target_and_takes_nothing_from_the_learner(make_agent):
+    rng = np.random.default_rng(3)
+    agent = make_agent(DQNConfig(width=8, target_tau=0.1))
+    for _ in range(4):
+        agent.update(random_batch(rng))
+    before = bits(agent)
+    planes = rng.random((2, agent.channels, 6, 7), np.float32)
+    mask = np.ones((2, 42), bool)
+    averaged = agent.averaged()
+    for name, weight in agent.target.state_dict().items():
+        assert torch.equal(averaged.online.state_dict()[name], weight)
+    assert (averaged.q_values(planes, mask) != agent.q_values(planes, mask)).any()
+    averaged.update(random_batch(rng))
+    averaged.close()
+    assert bits(agent) == before
+
+
 def test_a_broken_reward_stops_learning_with_a_sentence(make_agent):
     batch = random_batch(np.random.default_rng(10))
     batch.reward[0] = np.nan

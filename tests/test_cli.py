@@ -52,6 +52,7 @@ TINY_RUN = {
     "batch_size": 8,
     "buffer_size": 64,
     "network_width": 4,
+    "start": None,
     "validation_frequency": 1,
     "checkpoint_frequency": 1,
 }
@@ -389,9 +390,13 @@ def test_train_writes_a_run_that_plans_elsewhere(tif, tmp_path, capsys):
 def test_fine_tuning_is_judged_beside_the_agent_it_went_on_from(tmp_path, capsys):
     config = tmp_path / "tiny.json"
     config.write_text(json.dumps(TINY_RUN))
-    code, out, err = run(
-        capsys, "train", "--from", "pretrained", "--config", config, "--out", tmp_path / "runs", "--json"
-    )
+    asked = "train", "--from", "pretrained", "--config", config, "--out", tmp_path / "runs", "--json"
+    code, out, err = run(capsys, *asked)
+    assert (code, out) == (2, "")
+    assert "network_width = 4: the agent to go on from (pretrained) is 32 wide" in err
+    assert not list((tmp_path / "runs").iterdir())
+    config.write_text(json.dumps(TINY_RUN | {"network_width": 32}))
+    code, out, err = run(capsys, *asked)
     assert code == 0, err
     answer = json.loads(out)
     scores = {row["plan"]: row for row in answer["scores"]}
@@ -409,7 +414,9 @@ def test_show_config_prints_every_setting_and_runs_nothing(tmp_path, capsys):
     assert (code, err) == (0, "")
     settings = json.loads(out)
     assert (settings["num_parallel_envs"], settings["fire_simulation_max_duration"], settings["seed"]) == (8, 30, 7)
-    assert settings["parallel_method"] == "multiprocessing"
+    assert (settings["parallel_method"], settings["start"]) == ("multiprocessing", "pretrained")
+    code, out, err = run(capsys, "train", "--config", config, "--from", "nothing", "--show-config")
+    assert (code, err, json.loads(out)["start"]) == (0, "", None)
     assert list(tmp_path.iterdir()) == [config]
 
 

@@ -51,6 +51,7 @@ CONFIG = {
     "batch_size": 8,
     "buffer_size": 64,
     "network_width": 4,
+    "start": None,
     "validation_frequency": 1,
     "checkpoint_frequency": 1,
 }

@@ -1308,7 +1308,9 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", help="pretrained, a run's folder or a .safetensors file to go on from", show_default="nothing"
+            "--from",
+            help="pretrained, a run's folder or a .safetensors file to go on from, or nothing",
+            show_default=PRETRAINED,
         ),
     ] = None,
     device: Annotated[
@@ -1336,6 +1338,8 @@ def train(
             device=device,
             output_dir=None if out is None else str(out),
         )
+        if start == "nothing":
+            settings["start"] = None
         resolved = training.make_config(settings, "command line" if config is None else str(config))
     if show_config:
         print(resolved.model_dump_json(indent=2))

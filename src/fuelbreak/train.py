@@ -30,7 +30,7 @@ from fuelbreak.evaluate import Scores, evaluate
 from fuelbreak.formats import check_output_folder
 from fuelbreak.landscape import Landscape, Plan, budget_units
 from fuelbreak.lessons import World, make_lesson
-from fuelbreak.policy import FIXED, PRIOR, SIDES, SIGHT, VECTORS, load_agent, sight
+from fuelbreak.policy import FIXED, PRETRAINED, PRIOR, SIDES, SIGHT, VECTORS, load_agent, sight
 from fuelbreak.policy import agent as agent_plan
 from fuelbreak.problem import DEMO_DURATION_MIN, Problem, make_problem
 from fuelbreak.scenarios import Fires, Season, check_draw
@@ -96,7 +96,7 @@ class TrainConfig(Problem):
     margin_weight: float = Field(1.0, ge=0, description="weight of the loss that pulls toward demonstrations")
     network_width: int = Field(32, ge=4, le=256, description="channels of the network's hidden layers")
     start: str | None = Field(
-        None,
+        PRETRAINED,
         description="agent to go on from: pretrained, a run's folder or a .safetensors file; null learns from nothing",
     )
     device: str = Field("auto", description="where the network is computed: cpu, cuda, or auto")
@@ -279,7 +279,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
 
         # Beside training, on copies: validations and periodic checkpoints, one after the other.
         aside = on_leaving.enter_context(ThreadPoolExecutor(1, "aside"))
-        validating: tuple[DQN, Future[float], list[float]] | None = None  # weights, their score, the row that waits
+        validating: tuple[list[DQN], list[Future[float]], list[float] | None] | None = None
         writing: Future[None] | None = None
 
         learning: tuple[int, Batch, Gradient] | None = None  # the update under way: since which step, on what
@@ -299,19 +299,29 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 agent.save_weights(folder / BEGAN_WITH)
         began, seconds_before, validated = time.perf_counter(), at.seconds, at.best
 
+        def consider(row: list[float] | None = None) -> None:
+            """Begin to validate the weights as they are and their moving average, for a row of metrics that waits."""
+            nonlocal validating
+            # The average wanders less, the weights themselves are ahead of it: now this, now that is better.
+            candidates = [DQN.of(agent.snapshot()), agent.averaged()]
+            validating = candidates, [aside.submit(validate, weights) for weights in candidates], row
+
         def settle() -> None:
             """Wait for the validation under way, keep its weights if they are the best, write its row of metrics."""
             nonlocal at, validated, validating
             if validating is None:
                 return
-            weights, score, row = validating
-            validated, validating = score.result(), None
+            candidates, futures, row = validating
+            scores = [score.result() for score in futures]
+            validated, validating = max(scores), None
             if validated > at.best:
                 at = at._replace(best=validated)
-                weights.save(folder / "agent.pt")
-            weights.close()
-            row[METRICS.index("loss_avoided_validation")] = validated
-            write_metrics(folder, METRICS, row)
+                candidates[scores.index(validated)].save(folder / "agent.pt")
+            for weights in candidates:
+                weights.close()
+            if row is not None:
+                row[METRICS.index("loss_avoided_validation")] = validated
+                write_metrics(folder, METRICS, row)
 
         def leave(history: Sequence[npt.NDArray[np.int64]], dice: Mapping[str, Any], *, go_on: bool = False) -> None:
             """Write all that a resumed run needs: weights, replay, dice, the update under way, the round's units."""
@@ -374,10 +384,8 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 raise Interrupted(folder)
         if lessons and at.round == 0 and agent.updates == config.pretrain_steps and learning is None:
             say("pretrain", 1.0, "validating what demonstrations taught")
-            validated = validate(agent)
-            if validated > at.best:
-                at = at._replace(best=validated)
-                agent.save(folder / "agent.pt")
+            consider()
+            settle()
         cores = parallel.CoreMonitor()
         on_leaving.callback(cores.close)
         watch_began, network_before, steps_done = time.perf_counter(), agent.cpu_s, 0
@@ -446,8 +454,7 @@ def train(config: TrainConfig, *, say: Say = lambda *_: None, resume: Path | Non
                 *cpu_shares(use, network_s),
             ]
             if (current + 1) % config.validation_frequency == 0 or current + 1 == rounds:
-                weights = DQN.of(agent.snapshot())
-                validating = weights, aside.submit(validate, weights), row
+                consider(row)
             else:
                 write_metrics(folder, METRICS, row)
             if (current + 1) % config.checkpoint_frequency == 0 or current + 1 == rounds:
@@ -505,14 +512,16 @@ def _learner(config: TrainConfig, env: VectorizedFireEnv, threads: int) -> tuple
         sharpness=SHARPNESS,
         width=config.network_width,
     )
-    if config.start is None:
-        agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
-    else:
-        begun = load_agent(config.start)
-        if begun.prior_channel != PRIOR:
-            raise InputError(f"start: {config.start} does not see the downstream value; give an agent that does")
-        learner = replace(learner, width=begun.config.width)
-        agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
+    begun = None if config.start is None else load_agent(config.start)
+    if begun is not None and begun.prior_channel != PRIOR:
+        raise InputError(f"start: {config.start} does not see the downstream value; give an agent that does")
+    if begun is not None and begun.config.width != config.network_width:
+        raise InputError(
+            f"network_width = {config.network_width}: the agent to go on from ({config.start}) is "
+            f"{begun.config.width} wide; give that width, or learn from nothing (start null, --from nothing)"
+        )
+    agent = DQN(len(SIGHT), learner, prior_channel=PRIOR, seed=config.seed, threads=threads, device=config.device)
+    if begun is not None:
         agent.take_weights(begun)
     return agent, Replay(config.buffer_size, fixed=FIXED, symmetry=Symmetry(VECTORS, SIDES))
 

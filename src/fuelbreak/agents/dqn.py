@@ -491,6 +491,12 @@ class DQN:
         agent.updates = snapshot["updates"]
         return agent
 
+    def averaged(self) -> "DQN":
+        """Return another learner that acts by the target's weights: a moving average of these, which wanders less."""
+        other = DQN.of(self.snapshot())
+        other.online.load_state_dict(self.target.state_dict())
+        return other
+
     def set_learning_rate(self, learning_rate: float) -> None:
         """Go on with another step size."""
         for group in self._optimizer.param_groups:

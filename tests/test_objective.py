@@ -41,7 +41,7 @@ def test_cvar_is_the_mean_of_the_worst_share(pairs, tail):
     loss, weight = (np.array(each) for each in zip(*pairs, strict=True))
     found = conditional_value_at_risk(loss, weight, tail)
     assert found == pytest.approx(naive_cvar(loss, weight, tail), rel=1e-9)
-    assert found >= (loss * weight).sum() / weight.sum() * (1 - 1e-9)
+    assert found >= (loss * weight).sum() / weight.sum() * (1 - 1e-9) - 1e-300  # below, numbers lose their digits
     assert found <= loss.max() * (1 + 1e-9)
 
 

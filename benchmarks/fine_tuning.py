@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from fuelbreak import planners, policy
-from fuelbreak.evaluate import RESAMPLES, evaluate
-from fuelbreak.leaderboard import SEEDS, TILES
+from fuelbreak.evaluate import evaluate
+from fuelbreak.leaderboard import SEEDS, TILES, difference
 from fuelbreak.scenarios import Fires
 from fuelbreak.train import TrainConfig, make_config, train
 
@@ -87,15 +87,13 @@ def main() -> None:
         shares.append(evaluate(plans, land, heldout, scenarios={}).resampled(names))
         told = ", ".join(f"{name} {share[0]:.1%}" for name, share in zip(names, shares[-1], strict=True))
         print(f"{asked.half}-{i + 1}: {told}; trained in {took}", flush=True)
-    drawn = np.random.default_rng(8).integers(0, len(shares), (RESAMPLES, len(shares)))
-    at = {name: i for i, name in enumerate(names)}
-    print("mean: " + ", ".join(f"{name} {np.mean([share[i, 0] for share in shares]):.1%}" for name, i in at.items()))
+    print(
+        "mean: " + ", ".join(f"{name} {np.mean(share):.1%}" for name, share in zip(names, np.stack(shares)[:, :, 0].T))
+    )
+    rows = [[{"method": name, "level": SEARCH} for name in names]] * len(shares)
     for ours, theirs in (pair for pair in PAIRS if set(pair) <= set(names)):
-        per = np.stack([share[at[ours]] - share[at[theirs]] for share in shares])
-        # Resample b takes tiles at random, and of each of them its own b-th resample of fires.
-        means = [per[tiles, b + 1].mean() for b, tiles in enumerate(drawn)]
-        low, high = 100 * np.quantile(means, [0.025, 0.975])
-        print(f"{ours} over {theirs}: {100 * per[:, 0].mean():+.1f} points ({low:+.1f} to {high:+.1f})")
+        mean, low, high = (100 * each for each in difference(rows, shares, ours, theirs, SEARCH))
+        print(f"{ours} over {theirs}: {mean:+.1f} points ({low:+.1f} to {high:+.1f})")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from fuelbreak.objective import Objective, ValueLayer, conditional_value_at_risk
 from fuelbreak.scenarios import Fires, Weather
 from fuelbreak.spread import spread
 
-losses = st.lists(st.tuples(st.floats(0, 1e6), st.floats(0.01, 10)), min_size=1, max_size=30)
+# No loss below the numbers that have all their digits: a share of one is not told to nine.
+losses = st.lists(st.tuples(st.floats(0, 1e6, allow_subnormal=False), st.floats(0.01, 10)), min_size=1, max_size=30)
 
 
 def naive_cvar(loss, weight, tail: float) -> float:
@@ -41,7 +42,7 @@ def test_cvar_is_the_mean_of_the_worst_share(pairs, tail):
     loss, weight = (np.array(each) for each in zip(*pairs, strict=True))
     found = conditional_value_at_risk(loss, weight, tail)
     assert found == pytest.approx(naive_cvar(loss, weight, tail), rel=1e-9)
-    assert found >= (loss * weight).sum() / weight.sum() * (1 - 1e-9) - 1e-300  # below, numbers lose their digits
+    assert found >= (loss * weight).sum() / weight.sum() * (1 - 1e-9)
     assert found <= loss.max() * (1 + 1e-9)
 
 

@@ -129,7 +129,7 @@ def test_a_training_on_a_cluster_is_the_same_run(ray_cluster, tmp_path):
         "memory_simulations": 10, "fire_simulation_max_duration": 20, "fire_bank_size": 30, "planning_simulations": 30,
         "validation_simulations": 20, "heldout_simulations": 40, "num_episodes": 4, "demonstration_episodes": 2,
         "pretrain_steps": 3, "n_step": 1, "batch_size": 8, "buffer_size": 64, "network_width": 4,
-        "start": None,         "output_dir": str(tmp_path),
+        "start": None, "output_dir": str(tmp_path),
     }  # fmt: skip
     here = train(make_config(small | {"parallel_method": "sequential"}))
     there = train(make_config(small | {"parallel_method": "ray", "max_workers": 2}))

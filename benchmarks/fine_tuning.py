@@ -87,9 +87,8 @@ def main() -> None:
         shares.append(evaluate(plans, land, heldout, scenarios={}).resampled(names))
         told = ", ".join(f"{name} {share[0]:.1%}" for name, share in zip(names, shares[-1], strict=True))
         print(f"{asked.half}-{i + 1}: {told}; trained in {took}", flush=True)
-    print(
-        "mean: " + ", ".join(f"{name} {np.mean(share):.1%}" for name, share in zip(names, np.stack(shares)[:, :, 0].T))
-    )
+    means = zip(names, np.mean(shares, axis=0)[:, 0], strict=True)
+    print("mean: " + ", ".join(f"{name} {mean:.1%}" for name, mean in means))
     rows = [[{"method": name, "level": SEARCH} for name in names]] * len(shares)
     for ours, theirs in (pair for pair in PAIRS if set(pair) <= set(names)):
         mean, low, high = (100 * each for each in difference(rows, shares, ours, theirs, SEARCH))
